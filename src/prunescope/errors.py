@@ -1,0 +1,43 @@
+"""What can go wrong for a user's reason: one line, file and cause, exit code 2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class PrunescopeError(Exception):
+    """Base of every error whose message is meant for the user, in one line."""
+
+
+class CheckpointError(PrunescopeError):
+    """A file that cannot be read as the checkpoint it claims to be."""
+
+    def __init__(self, path: str | Path, cause: str) -> None:
+        super().__init__(f"{printable(str(path))}: {printable(cause)}")
+        self.path = str(path)
+        self.cause = cause
+
+
+class NoWeights(CheckpointError):
+    """A folder that holds no model at all, as opposed to a damaged one."""
+
+
+class ArchitectureError(PrunescopeError):
+    """Tensors whose roles no family table explains, or two models that do not belong together."""
+
+
+class PlanError(PrunescopeError):
+    """A pruning request that the model at hand cannot satisfy."""
+
+
+class MissingExtra(PrunescopeError):
+    """An optional dependency is absent; the message says what to install."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed: run  pip install 'prunescope[{extra}]'")
+
+
+def printable(text: str, limit: int = 400) -> str:
+    """`text` on one line, control characters escaped: names in a file come from strangers."""
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return line if len(line) <= limit else line[: limit - 1] + "…"
