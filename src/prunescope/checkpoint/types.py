@@ -1,0 +1,86 @@
+"""What a checkpoint is to the rest of the house: named tensors with a place in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """One tensor's header.
+
+    Attributes:
+        name: as stored in the file.
+        shape: logical shape, outermost first.
+        dtype: safetensors' name (`F32`, `BF16`, …).
+        file: the file that holds its bytes.
+        offset: where they start: bytes from the start of `file`, or of the zip record whose
+            local header lies at `record`.
+        nbytes: bytes from the first element to the last.
+        record: offset of the zip local header in `file`; None outside zip files.
+        strides: in elements; None when rows are contiguous.
+        shared_with: an earlier tensor that has the same bytes (tied weights); None otherwise.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    file: Path
+    offset: int
+    nbytes: int
+    record: int | None = None
+    strides: tuple[int, ...] | None = None
+    shared_with: str | None = None
+
+    @property
+    def parameters(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The tensors of one model, over all its files.
+
+    Attributes:
+        path: what the user named.
+        format: `safetensors` or `torch zip`.
+        tensors: by name, in file order.
+        files: the weight files, in the order read.
+        metadata: the files' own key/value notes.
+        config: the parsed `config.json` beside the weights; empty without one.
+        folder: the directory that is this model's own (it has a `config.json`, or the user
+            named it); None for a lone file.
+    """
+
+    path: Path
+    format: str
+    tensors: Mapping[str, TensorInfo]
+    files: tuple[Path, ...]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+
+    @cached_property
+    def parameters(self) -> int:
+        """Stored parameters: a tensor that shares another's bytes counts once."""
+        return sum(t.parameters for t in self.tensors.values() if t.shared_with is None)
+
+    @cached_property
+    def dtypes(self) -> dict[str, int]:
+        """Stored parameters by dtype, most first."""
+        counts: dict[str, int] = {}
+        for tensor in self.tensors.values():
+            if tensor.shared_with is None:
+                counts[tensor.dtype] = counts.get(tensor.dtype, 0) + tensor.parameters
+        return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+    @property
+    def shared(self) -> dict[str, str]:
+        """Tied tensors: name → the tensor that holds the bytes."""
+        return {t.name: t.shared_with for t in self.tensors.values() if t.shared_with}

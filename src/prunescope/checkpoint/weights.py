@@ -1,0 +1,58 @@
+"""Where are a tensor's bytes, now that somebody wants them? Read-only memory maps, no copies."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+from types import TracebackType
+
+from prunescope.checkpoint.types import TensorInfo
+from prunescope.checkpoint.zip_directory import data_start
+from prunescope.errors import CheckpointError
+
+
+class WeightMap:
+    """Memory maps of a checkpoint's files, opened as they are asked for.
+
+    Use as a context manager; views taken from it keep their map alive.
+    """
+
+    def __init__(self) -> None:
+        self._maps: dict[Path, mmap.mmap] = {}
+
+    def __enter__(self) -> WeightMap:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # Views outlive the block (numpy and torch hold them): dropping the reference closes each
+        # map when its last view is gone; close() would raise BufferError.
+        self._maps.clear()
+
+    def view(self, tensor: TensorInfo) -> memoryview:
+        """The tensor's bytes, from its first element to its last: read-only, not copied.
+
+        Raises:
+            CheckpointError: the file ends before the tensor does.
+        """
+        content = self._map(tensor.file)
+        begin = tensor.offset
+        if tensor.record is not None:
+            with tensor.file.open("rb") as stream:
+                begin += data_start(stream, tensor.record, tensor.file)
+        if begin + tensor.nbytes > len(content):
+            raise CheckpointError(tensor.file, f"truncated inside tensor {tensor.name!r}")
+        return memoryview(content)[begin : begin + tensor.nbytes]
+
+    def _map(self, file: Path) -> mmap.mmap:
+        if file not in self._maps:
+            try:
+                with file.open("rb") as stream:
+                    self._maps[file] = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            except (OSError, ValueError) as err:
+                raise CheckpointError(file, f"cannot be mapped ({err})") from None
+        return self._maps[file]
