@@ -1,0 +1,129 @@
+"""What does a family's table say? Tensor names, their roles, and the space each axis lives in.
+
+A table (`families/<name>.json`) lists every tensor as `[role, space of axis 0, space of axis 1]`.
+A space is a set of interchangeable units: two axes in one space have one length and lose the same
+units. mergekit's architecture files (https://github.com/arcee-ai/mergekit) label axes alike.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from prunescope.architecture.roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A set of units along an axis.
+
+    Attributes:
+        name: `heads`, `channels`, …
+        config: the key of config.json that counts its units.
+        unit: the config key of how many rows one unit has; None for one row.
+        per_layer: whether each layer has its own.
+    """
+
+    name: str
+    config: str
+    unit: str | None
+    per_layer: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRole:
+    """What one tensor is: its role, and the name of the space of each axis."""
+
+    role: Role
+    axes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSpec:
+    """What a pruning method removes together.
+
+    Attributes:
+        spaces: the coupled spaces; a unit of the first takes its share of each other one.
+        root: the role whose tensor names the group (LLM-Pruner's root instance).
+    """
+
+    spaces: tuple[str, ...]
+    root: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One family's table.
+
+    Attributes:
+        name: the family.
+        model_types: the `model_type`s of config.json that are built like it.
+        spaces: by name.
+        groups: what is pruned together, by name (`attention`, `mlp`).
+        model: tensors outside the layers, by full name.
+        layer_prefix: what precedes the layer's number in a tensor's name.
+        layer: tensors of each layer, by their name after `<prefix><number>.`.
+        optional: those of `layer` that a model may lack (biases, buffers).
+    """
+
+    name: str
+    model_types: tuple[str, ...]
+    spaces: Mapping[str, Space]
+    groups: Mapping[str, GroupSpec]
+    model: Mapping[str, TensorRole]
+    layer_prefix: str
+    layer: Mapping[str, TensorRole]
+    optional: frozenset[str]
+
+    def find(self, name: str) -> tuple[int | None, TensorRole] | None:
+        """Layer number (None outside the layers) and role of the tensor `name`, or None."""
+        if name.startswith(self.layer_prefix):
+            number, _, rest = name[len(self.layer_prefix) :].partition(".")
+            role = self.layer.get(rest)
+            # Bounded: a stranger's file may number a layer with a thousand digits.
+            if role is None or not (number.isascii() and number.isdigit() and len(number) < 7):
+                return None
+            return int(number), role
+        role = self.model.get(name)
+        return None if role is None else (None, role)
+
+
+@cache
+def family_names() -> tuple[str, ...]:
+    """The families there are tables for."""
+    folder = files("prunescope.architecture") / "families"
+    return tuple(
+        sorted(f.name.removesuffix(".json") for f in folder.iterdir() if f.name.endswith(".json"))
+    )
+
+
+@cache
+def load_family(name: str) -> Family:
+    """The table `families/<name>.json`."""
+    table = json.loads(
+        (files("prunescope.architecture") / "families" / f"{name}.json").read_text("utf-8")
+    )
+
+    def roles(entries: Mapping[str, list[str]]) -> dict[str, TensorRole]:
+        return {key: TensorRole(Role[role], tuple(axes)) for key, (role, *axes) in entries.items()}
+
+    optional = roles(table["optional"])
+    return Family(
+        name=table["name"],
+        model_types=tuple(table["model_types"]),
+        spaces={
+            key: Space(key, entry["config"], entry.get("unit"), entry.get("per_layer", False))
+            for key, entry in table["spaces"].items()
+        },
+        groups={
+            key: GroupSpec(tuple(entry["spaces"]), Role[entry["root"]])
+            for key, entry in table["groups"].items()
+        },
+        model=roles(table["model"]),
+        layer_prefix=table["layer_prefix"],
+        layer=roles(table["layer"]) | optional,
+        optional=frozenset(optional),
+    )
