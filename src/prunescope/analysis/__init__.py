@@ -1,0 +1,1 @@
+"""What did pruning do? Pure functions of checkpoints, returning frozen dataclasses."""

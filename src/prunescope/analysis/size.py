@@ -1,0 +1,90 @@
+"""How large is a model on disk, and how much of that is weights?"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from prunescope.analysis.counts import Counts
+from prunescope.checkpoint import Checkpoint, open_checkpoint
+from prunescope.errors import CheckpointError, NoWeights
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSize:
+    """One model's sizes.
+
+    Attributes:
+        path: what was asked about.
+        weight_bytes: length of the weight files together.
+        folder_bytes: length of every file in the model's folder, sub-folders included; None for
+            a lone file.
+        parameters: stored parameters, tied weights once.
+        dtypes: stored parameters by dtype.
+        shared: tied tensors, name → the tensor that holds the bytes.
+    """
+
+    path: Path
+    format: str
+    weight_files: tuple[Path, ...]
+    weight_bytes: int
+    folder_bytes: int | None
+    parameters: int
+    dtypes: dict[str, int]
+    shared: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SizeComparison:
+    """A pruned model's sizes beside its original's."""
+
+    original: ModelSize
+    pruned: ModelSize
+
+    @property
+    def weight_bytes(self) -> Counts:
+        """Bytes of the weight files."""
+        return Counts(self.original.weight_bytes, self.pruned.weight_bytes)
+
+    @property
+    def parameters(self) -> Counts:
+        """Stored parameters."""
+        return Counts(self.original.parameters, self.pruned.parameters)
+
+
+def measure(checkpoint: Checkpoint) -> ModelSize:
+    """Sizes of one open checkpoint; file lengths, so a sparse file counts its holes."""
+    return ModelSize(
+        checkpoint.path,
+        checkpoint.format,
+        checkpoint.files,
+        sum(file.stat().st_size for file in checkpoint.files),
+        None if checkpoint.folder is None else _folder_bytes(checkpoint.folder),
+        checkpoint.parameters,
+        checkpoint.dtypes,
+        checkpoint.shared,
+    )
+
+
+def pruned_models(root: Path) -> list[ModelSize]:
+    """Sizes of every model folder directly under `root` (`prune_log`), by name.
+
+    Raises:
+        CheckpointError: no such folder, no model in it, or a model that cannot be read.
+    """
+    if not root.is_dir():
+        raise CheckpointError(root, "no such folder: prune a model first, or name one")
+    sizes = []
+    for folder in sorted(root.iterdir()):
+        # A dot marks a run in progress; a folder without weights is one of logs.
+        if folder.is_dir() and not folder.name.startswith("."):
+            with suppress(NoWeights):
+                sizes.append(measure(open_checkpoint(folder)))
+    if not sizes:
+        raise CheckpointError(root, "holds no pruned model")
+    return sizes
+
+
+def _folder_bytes(folder: Path) -> int:
+    return sum(entry.stat().st_size for entry in folder.rglob("*") if entry.is_file())
