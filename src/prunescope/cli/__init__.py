@@ -1,0 +1,1 @@
+"""Which options does a command have? Options in, one library call, one report out; no logic."""

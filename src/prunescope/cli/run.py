@@ -1,0 +1,80 @@
+"""How does a command start and end? Language, one-line errors and exit codes, for all of them.
+
+Exit codes: 0 fine; 1 a check failed; 2 bad input; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from prunescope.errors import PrunescopeError, printable
+from prunescope.report.messages import LANGUAGES, Language, Messages
+
+LANGUAGE_VARIABLE = "PRUNESCOPE_LANG"
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def run(
+    build: Callable[[Messages], click.Command],
+    default: Language,
+    arguments: Sequence[str] | None = None,
+) -> NoReturn:
+    """Build the command in the user's language, run it and exit.
+
+    Args:
+        build: makes the command; its help texts come from the messages it is given.
+        default: the language where neither `--lang` nor PRUNESCOPE_LANG says otherwise.
+        arguments: the command line after the program's name; `sys.argv`'s by default.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    say = Messages(_language(words, default))
+    try:
+        code = build(say).main(words, standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as err:
+        err.show()
+        code = 0
+    except click.ClickException as err:
+        code = _fail(say, err.format_message())
+    except PrunescopeError as err:
+        code = _fail(say, str(err))
+    except BrokenPipeError:
+        # The reader of our output has left (`| head`); Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except (KeyboardInterrupt, click.Abort):
+        print(say("interrupted"), file=sys.stderr)
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def language_option(say: Messages) -> Callable[[_F], _F]:
+    """`--lang`: read before the command is built, so here it only needs to be known."""
+    return click.option(
+        "--lang",
+        type=click.Choice(LANGUAGES),
+        default=say.language,
+        show_default=True,
+        expose_value=False,
+        help=say("help_lang"),
+    )
+
+
+def _language(words: Sequence[str], default: Language) -> Language:
+    chosen = os.environ.get(LANGUAGE_VARIABLE, default)
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word == "--lang":
+            chosen = following
+        elif word.startswith("--lang="):
+            chosen = word.removeprefix("--lang=")
+    return next((language for language in LANGUAGES if language == chosen), default)
+
+
+def _fail(say: Messages, text: str) -> int:
+    print(say("error", text=printable(text, limit=2000)), file=sys.stderr)
+    return 2

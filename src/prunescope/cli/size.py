@@ -1,0 +1,69 @@
+"""`check_model_size.py` and `prunescope size`: what does a model weigh on disk?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from prunescope.cli.run import language_option, run
+from prunescope.report.messages import Messages
+
+PRUNE_LOG = Path("prune_log")
+
+
+def script(say: Messages) -> click.Command:
+    """The mission's `check_model_size.py`."""
+    example = (
+        "python check_model_size.py --original_model Llama-3-8B-Instruct "
+        "--pruned_model prune_log/llama_prune/pytorch_model.bin"
+    )
+
+    @click.command(help=say("help_size", example=example))
+    @click.option("--original_model", help=say("help_original"))
+    @click.option("--pruned_model", help=say("help_pruned"))
+    @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
+    @language_option(say)
+    def command(original_model: str | None, pruned_model: str | None, as_json: bool) -> None:
+        _size(say, [path for path in (original_model, pruned_model) if path], as_json)
+
+    return command
+
+
+def subcommand(say: Messages) -> click.Command:
+    """`prunescope size [MODEL [PRUNED]]`."""
+    example = "prunescope size Llama-3-8B-Instruct prune_log/llama_prune"
+
+    @click.command("size", help=say("help_size", example=example))
+    @click.argument("original", required=False)
+    @click.argument("pruned", required=False)
+    @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
+    @language_option(say)
+    def command(original: str | None, pruned: str | None, as_json: bool) -> None:
+        _size(say, [path for path in (original, pruned) if path], as_json)
+
+    return command
+
+
+def _size(say: Messages, paths: list[str], as_json: bool) -> None:
+    from prunescope.analysis.size import SizeComparison, measure, pruned_models
+    from prunescope.checkpoint import open_checkpoint
+
+    sizes = [measure(open_checkpoint(path)) for path in paths] or pruned_models(PRUNE_LOG)
+    if as_json:
+        from prunescope.report.json_output import sizes_json
+
+        click.echo(sizes_json(sizes))
+        return
+    from prunescope.report.console import Screen
+    from prunescope.report.sizes import print_comparison, print_sizes
+
+    if len(paths) == 2:
+        print_comparison(SizeComparison(*sizes), Screen(), say)
+    else:
+        print_sizes(sizes, Screen(), say)
+
+
+def main() -> None:
+    """Entry of the root script."""
+    run(script, "zh")

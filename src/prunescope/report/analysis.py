@@ -1,0 +1,87 @@
+"""How does the mission's analysis read? Its three sections, in its order and wording."""
+
+from __future__ import annotations
+
+from prunescope.analysis.compare import Comparison, ModuleComparison, RoleVerdict
+from prunescope.analysis.counts import Counts
+from prunescope.report.console import Justify, Screen
+from prunescope.report.layers import dimensions, layer_ranges, ties
+from prunescope.report.messages import Messages
+
+
+def print_analysis(comparison: Comparison, screen: Screen, say: Messages) -> None:
+    """Print 每层汇总统计, 全局统计 and 详细模块分析."""
+    screen.section(say("layer_summary"))
+    _layers(comparison, screen, say)
+    screen.line()
+    screen.section(say("global_summary"))
+    _totals(comparison, screen, say)
+    screen.line()
+    screen.section(say("module_analysis"))
+    for verdict in comparison.verdicts():
+        _module(verdict, comparison.projections(verdict.role), screen, say)
+
+
+def _layers(comparison: Comparison, screen: Screen, say: Messages) -> None:
+    headers = ["layer_number", "original_parameters", "pruned_parameters", "retention", "sparsity"]
+    rows = [
+        [
+            str(layer.layer),
+            f"{layer.parameters.original:,}",
+            f"{layer.parameters.pruned:,}",
+            *_rates(layer.parameters),
+            say("is_pruned" if layer.parameters.is_pruned else "not_pruned"),
+        ]
+        for layer in comparison.layers
+    ]
+    justify: list[Justify] = ["right", "right", "right", "right", "right", "left"]
+    screen.table([*(say(h) for h in headers), ""], rows, justify)
+    before, after = (len(m.layers) for m in (comparison.original, comparison.pruned))
+    if before != after:
+        screen.line(say("depth_note", a=before, b=after), "yellow")
+
+
+def _totals(comparison: Comparison, screen: Screen, say: Messages) -> None:
+    counts = comparison.parameters
+    screen.line(say("total_original", n=counts.original))
+    screen.line(say("total_pruned", n=counts.pruned))
+    screen.line(say("total_removed", n=counts.removed))
+    screen.line(say("total_retention", r=counts.retention, p=100 * counts.retention))
+    screen.line(say("total_sparsity", r=counts.sparsity, p=100 * counts.sparsity))
+    shared = comparison.original.checkpoint.shared | comparison.pruned.checkpoint.shared
+    if shared:
+        screen.line(say("tied", names=ties(shared)))
+
+
+def _module(
+    verdict: RoleVerdict, modules: tuple[ModuleComparison, ...], screen: Screen, say: Messages
+) -> None:
+    screen.line(f"📊 {verdict.role.title}", "bold cyan")
+    headers = ["layer", "original_shape", "pruned_shape", "retention", "sparsity"]
+    rows = [
+        [
+            str(m.layer),
+            dimensions(m.original_shape),
+            dimensions(m.pruned_shape),
+            *_rates(m.parameters),
+        ]
+        for m in modules
+    ]
+    screen.table([say(h) for h in headers], rows, ["right", "left", "left", "right", "right"])
+    screen.line()
+    module = verdict.role.title
+    if verdict.common is None:
+        screen.line(say("verdict_none", module=module), "green")
+    elif verdict.outliers:
+        outliers = ", ".join(f"{n} ({r:.4f})" for n, r in verdict.outliers)
+        text = say("verdict_differs", module=module, r=verdict.common, outliers=outliers)
+        screen.line(text, "yellow")
+    else:
+        screen.line(say("verdict_same", module=module, r=verdict.common), "green")
+    if verdict.common is not None and verdict.unpruned:
+        screen.line(say("unpruned_layers", layers=layer_ranges(verdict.unpruned)), "dim")
+    screen.line()
+
+
+def _rates(counts: Counts) -> list[str]:
+    return [f"{counts.retention:.4f}", f"{counts.sparsity:.4f}"]

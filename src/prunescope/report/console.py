@@ -1,0 +1,52 @@
+"""How does a result look in a terminal? Sections and tables on top of rich."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Literal, TextIO
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+RULE_WIDTH = 98
+Justify = Literal["left", "right"]
+
+
+class Screen:
+    """Standard output: plain text when piped, coloured on a terminal (NO_COLOR honoured)."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._console = Console(
+            file=stream or sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True
+        )
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """One line, however long."""
+        self._console.print(Text(text, style=style))
+
+    def section(self, title: str) -> None:
+        """A title between two rules."""
+        rule = "=" * min(RULE_WIDTH, self._console.width if self._console.is_terminal else 1000)
+        self.line(rule, "dim")
+        self.line(title, "bold")
+        self.line(rule, "dim")
+
+    def table(
+        self, headers: Sequence[str], rows: Iterable[Sequence[str]], justify: Sequence[Justify]
+    ) -> None:
+        """Columns two spaces apart, aligned by display cells: a Chinese character has two."""
+        lines = [headers, *rows]
+        widths = [max(cell_len(row[i]) for row in lines) for i in range(len(headers))]
+        for number, row in enumerate(lines):
+            cells = (
+                _aligned(cell, width, side)
+                for cell, width, side in zip(row, widths, justify, strict=True)
+            )
+            self.line("  ".join(cells).rstrip(), "bold" if number == 0 else "")
+
+
+def _aligned(text: str, width: int, side: Justify) -> str:
+    space = " " * (width - cell_len(text))
+    return space + text if side == "right" else text + space

@@ -1,0 +1,87 @@
+"""What do scripts get? Results as JSON, each with the version of its schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from prunescope.analysis.compare import Comparison, ModuleComparison
+from prunescope.analysis.counts import Counts
+from prunescope.analysis.size import ModelSize
+
+
+def analysis_json(comparison: Comparison) -> str:
+    """A comparison: every module of every layer, norms and embeddings included."""
+    return _dump(
+        {
+            "schema": "prunescope.analysis/1",
+            "original": str(comparison.original.checkpoint.path),
+            "pruned": str(comparison.pruned.checkpoint.path),
+            "family": comparison.original.family.name,
+            "parameters": _counts(comparison.parameters),
+            "layers": [
+                {
+                    "layer": layer.layer,
+                    "parameters": _counts(layer.parameters),
+                    "modules": [_module(m) for m in layer.modules],
+                }
+                for layer in comparison.layers
+            ],
+            "outside_layers": [_module(m) for m in comparison.outside],
+            "verdicts": [
+                {
+                    "module": v.role.title,
+                    "retention": v.common,
+                    "pruned_layers": v.pruned,
+                    "unpruned_layers": v.unpruned,
+                    "outliers": [{"layer": n, "retention": r} for n, r in v.outliers],
+                }
+                for v in comparison.verdicts()
+            ],
+        }
+    )
+
+
+def sizes_json(sizes: Sequence[ModelSize]) -> str:
+    """Sizes of models, in bytes."""
+    return _dump(
+        {
+            "schema": "prunescope.size/1",
+            "models": [
+                {
+                    "path": str(size.path),
+                    "format": size.format,
+                    "weight_files": [str(file) for file in size.weight_files],
+                    "weight_bytes": size.weight_bytes,
+                    "folder_bytes": size.folder_bytes,
+                    "parameters": size.parameters,
+                    "dtypes": size.dtypes,
+                    "tied": size.shared,
+                }
+                for size in sizes
+            ],
+        }
+    )
+
+
+def _module(module: ModuleComparison) -> dict[str, Any]:
+    return {
+        "module": module.role.title,
+        "original_shape": module.original_shape,
+        "pruned_shape": module.pruned_shape,
+        "parameters": _counts(module.parameters),
+    }
+
+
+def _counts(counts: Counts) -> dict[str, Any]:
+    return {
+        "original": counts.original,
+        "pruned": counts.pruned,
+        "retention": counts.retention,
+        "sparsity": counts.sparsity,
+    }
+
+
+def _dump(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)

