@@ -1,0 +1,1 @@
+"""Files that tests read: sparse models with true headers, and tiny real ones."""
