@@ -1,0 +1,95 @@
+"""How is output written? Whole or not at all: built beside its place, then renamed into it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prunescope.errors import PrunescopeError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it over `path` when the block succeeds.
+
+    Raises:
+        PrunescopeError: the folder cannot be written to; an existing file is left as it was.
+    """
+    temporary: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent
+        )
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        # mkstemp's 0600 would surprise whoever shares the folder.
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as err:
+        raise _cannot_write(path, err) from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path, is_ours: Callable[[Path], bool]) -> Iterator[Path]:
+    """Yield an empty folder beside `path`; put it in the place of `path` when the block succeeds.
+
+    Args:
+        path: the folder to write; its parents are made.
+        is_ours: whether a file of an existing `path` is an earlier output, to be dropped; all
+            others are carried over into the new folder.
+
+    Raises:
+        PrunescopeError: the folder cannot be written; an existing one is left as it was.
+    """
+    temporary: Path | None = None
+    retired = path.parent / f".{path.name}.old"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if retired.exists() and not path.exists():
+            # A run was stopped between the two renames below.
+            retired.rename(path)
+        if path.exists() and not path.is_dir():
+            raise PrunescopeError(f"{path}: is a file, a folder is to be written here")
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        temporary.chmod(0o777 & ~_umask())
+        yield temporary
+        if path.exists():
+            _carry_over(path, temporary, is_ours)
+            shutil.rmtree(retired, ignore_errors=True)
+            path.rename(retired)
+        temporary.rename(path)
+        shutil.rmtree(retired, ignore_errors=True)
+    except OSError as err:
+        raise _cannot_write(path, err) from None
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _carry_over(old: Path, new: Path, is_ours: Callable[[Path], bool]) -> None:
+    for entry in old.iterdir():
+        target = new / entry.name
+        if is_ours(entry) or target.exists():
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.copytree(entry, target, symlinks=True)
+        else:
+            shutil.copy2(entry, target, follow_symlinks=False)
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+def _cannot_write(path: Path, err: OSError) -> PrunescopeError:
+    return PrunescopeError(f"{path}: cannot be written ({err.strerror or err})")

@@ -1,0 +1,224 @@
+"""`llama3.py` and `prunescope prune`: structured pruning with LLM-Pruner's options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from prunescope.cli.run import language_option, run
+from prunescope.cli.size import PRUNE_LOG
+from prunescope.errors import PlanError
+from prunescope.report.messages import Messages
+
+if TYPE_CHECKING:
+    from prunescope.architecture import Model
+    from prunescope.pruning.calibration import CalibrationSet
+    from prunescope.pruning.plan import PruningPlan
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_IMPORTANCE = ("random", "l1", "l2", "taylor")
+_TAYLOR = ("vectorize", "param_first", "param_second", "param_mix")
+_GROUPING = ("sum", "mean", "max", "prod", "first")
+
+
+def script(say: Messages) -> click.Command:
+    """The mission's `llama3.py`."""
+    example = (
+        "python llama3.py --pruning_ratio 0.25 --base_model Llama-3-8B-Instruct --block_wise "
+        "--block_mlp_layer_start 3 --block_mlp_layer_end 30 --block_attention_layer_start 3 "
+        "--block_attention_layer_end 30 --pruner_type taylor --save_model"
+    )
+    return _command(say, "llama3.py", example)
+
+
+def subcommand(say: Messages) -> click.Command:
+    """`prunescope prune`: the same options."""
+    example = (
+        "prunescope prune --base_model Llama-3-8B-Instruct --pruning_ratio 0.25 "
+        "--block_mlp_layer_start 3 --block_mlp_layer_end 30 --block_attention_layer_start 3 "
+        "--block_attention_layer_end 30 --save_model"
+    )
+    return _command(say, "prune", example)
+
+
+def _command(say: Messages, name: str, example: str) -> click.Command:
+    @click.command(name, help=say("help_prune", example=example))
+    @_options(say)
+    @language_option(say)
+    def command(**options: Any) -> None:
+        _prune(say, **options)
+
+    return command
+
+
+def _options(say: Messages) -> Callable[[_F], _F]:
+    option = partial(click.option, show_default=True)
+    whole = click.IntRange(min=1)
+    options = [
+        option("--base_model", required=True, help=say("help_base_model")),
+        option("--save_ckpt_log_name", default="llama_prune", help=say("help_save_name")),
+        option("--pruning_ratio", default=0.5, help=say("help_pruning_ratio")),
+        option("--pruner_type", default="l2", type=click.Choice(_IMPORTANCE),
+               help=say("help_pruner_type")),
+        option("--taylor", default="param_first", type=click.Choice(_TAYLOR),
+               help=say("help_taylor")),
+        option("--grouping_strategy", default="sum", type=click.Choice(_GROUPING),
+               help=say("help_grouping")),
+        option("--block_wise", is_flag=True, help=say("help_block_wise")),
+        option("--channel_wise", is_flag=True, help=say("help_channel_wise")),
+        option("--layer_wise", is_flag=True, help=say("help_layer_wise")),
+        option("--layer", default=12, help=say("help_layer")),
+        option("--block_attention_layer_start", default=3, help=say("help_attention_start")),
+        option("--block_attention_layer_end", default=31, help=say("help_attention_end")),
+        option("--block_mlp_layer_start", default=3, help=say("help_mlp_start")),
+        option("--block_mlp_layer_end", default=31, help=say("help_mlp_end")),
+        option("--iterative_steps", default=1, type=whole, help=say("help_iterative_steps")),
+        option("--global_pruning", is_flag=True, help=say("help_global")),
+        option("--num_examples", default=10, type=whole, help=say("help_num_examples")),
+        option("--calibration", type=click.Path(path_type=Path), help=say("help_calibration")),
+        option("--calibration_seq_len", default=64, type=click.IntRange(min=2),
+               help=say("help_calibration_len")),
+        option("--max_seq_len", default=128, type=click.IntRange(min=2),
+               help=say("help_max_seq_len")),
+        option("--device", help=say("help_device")),
+        option("--eval_device", help=say("help_eval_device")),
+        option("--test_before_train", is_flag=True, help=say("help_test_before")),
+        option("--test_after_train", is_flag=True, help=say("help_test_after")),
+        option("--temperature", default=1.0, type=click.FloatRange(min=0),
+               help=say("help_temperature")),
+        option("--top_p", default=0.95, type=click.FloatRange(0, 1, min_open=True),
+               help=say("help_top_p")),
+        option("--seed", default=42, type=click.IntRange(min=0), help=say("help_seed")),
+        option("--save_model", is_flag=True, help=say("help_save_model")),
+        option("--quiet", is_flag=True, help=say("help_quiet")),
+    ]  # fmt: skip
+
+    def decorate(function: _F) -> _F:
+        for decorator in reversed(options):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+def _refuse_unbuilt(options: dict[str, Any]) -> None:
+    asked = {
+        "--channel_wise": options["channel_wise"],
+        "--layer_wise": options["layer_wise"],
+        "--global_pruning": options["global_pruning"],
+        "--iterative_steps above 1": options["iterative_steps"] > 1,
+        f"--taylor {options['taylor']}": options["pruner_type"] == "taylor"
+        and options["taylor"] in ("param_second", "param_mix"),
+    }
+    for name, is_asked in asked.items():
+        if is_asked:
+            raise PlanError(
+                f"{name} is not supported by this version: it prunes block-wise, in one step, "
+                "with random, l1, l2 or taylor (param_first, vectorize) importance"
+            )
+
+
+def _prune(say: Messages, **options: Any) -> None:
+    from prunescope.architecture import describe
+    from prunescope.checkpoint import open_checkpoint
+    from prunescope.extras import require
+    from prunescope.pruning.plan import PruningPlan, resolve
+
+    _refuse_unbuilt(options)
+    name = options["save_ckpt_log_name"]
+    if name in ("", ".", "..") or Path(name).name != name:
+        raise PlanError(f"--save_ckpt_log_name {name!r} is not a folder name")
+    plan = PruningPlan(
+        ratio=options["pruning_ratio"],
+        attention=(options["block_attention_layer_start"], options["block_attention_layer_end"]),
+        mlp=(options["block_mlp_layer_start"], options["block_mlp_layer_end"]),
+        importance=options["pruner_type"],
+        taylor=options["taylor"],
+        grouping=options["grouping_strategy"],
+        examples=options["num_examples"],
+        example_length=options["calibration_seq_len"],
+        seed=options["seed"],
+    )
+    model = describe(open_checkpoint(options["base_model"]))
+    targets = resolve(plan, model)
+    require("torch", "prune")
+    require("transformers", "prune")
+
+    from prunescope.interop.devices import choose_device
+    from prunescope.pruning.run import prune
+    from prunescope.report.console import Screen
+    from prunescope.report.progress import progress
+    from prunescope.report.prune import print_plan, print_result
+
+    device = choose_device(options["device"])
+    eval_device = choose_device(options["eval_device"]) if options["eval_device"] else device
+    screen, quiet = Screen(), options["quiet"]
+    print_plan(model, plan, targets, device, screen, say)
+    calibration = None
+    if plan.importance == "taylor":
+        calibration = _calibration(model, plan, options["calibration"])
+    test = partial(_test, say, screen, model, options)
+    if options["test_before_train"]:
+        from prunescope.interop.hf import load
+
+        test("test_before", load(_home(model), eval_device))
+    text = say("prune_scoring" if plan.importance == "taylor" else "prune_magnitude")
+    pruned = prune(
+        model, plan, targets, calibration, device, lambda steps: progress(text, steps, quiet)
+    )
+    print_result(pruned.parameters, pruned.loss, screen, say)
+    if options["save_model"]:
+        folder = PRUNE_LOG / name
+        pruned.save(folder)
+        screen.line(say("prune_saved", path=folder / "pytorch_model.bin"), "green")
+    else:
+        screen.line(say("prune_not_saved"), "yellow")
+    if options["test_after_train"]:
+        test("test_after", pruned.network(eval_device))
+
+
+def _home(model: Model) -> Path:
+    return model.checkpoint.folder or model.checkpoint.path.parent
+
+
+def _calibration(model: Model, plan: PruningPlan, path: Path | None) -> CalibrationSet:
+    from prunescope.data import embedded_text, read_text
+    from prunescope.interop.hf import load_tokenizer
+    from prunescope.pruning.calibration import choose_windows
+
+    text = embedded_text("calibration") if path is None else read_text(path)
+    tokens = load_tokenizer(_home(model))(text, verbose=False)["input_ids"]
+    source = "embedded" if path is None else path.name
+    return choose_windows(tokens, plan.examples, plan.example_length, plan.seed, source)
+
+
+def _test(
+    say: Messages, screen: Any, model: Model, options: dict[str, Any], title: str, network: Any
+) -> None:
+    from prunescope.data import embedded_text
+    from prunescope.evaluation.generation import PROMPTS, generate
+    from prunescope.evaluation.perplexity import cut_windows, perplexity
+    from prunescope.interop.hf import load_tokenizer
+    from prunescope.report.progress import progress
+    from prunescope.report.prune import print_test
+
+    tokenizer = load_tokenizer(_home(model))
+    length = options["max_seq_len"]
+    texts = generate(
+        network, tokenizer, PROMPTS, length,
+        options["temperature"], options["top_p"], options["seed"],
+    )  # fmt: skip
+    tokens = tokenizer(embedded_text("evaluation"), verbose=False)["input_ids"]
+    windows = cut_windows(tokens, length)
+    with progress(say("measuring_perplexity"), len(windows), options["quiet"]) as tick:
+        measured = perplexity(network, windows, tick)
+    print_test(title, texts, measured, screen, say)
+
+
+def main() -> None:
+    """Entry of the root script."""
+    run(script, "zh")

@@ -1,0 +1,1 @@
+"""What did pruning cost? Perplexity and text of a model that runs."""

@@ -1,0 +1,67 @@
+"""How well does a model predict a text?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prunescope.errors import PrunescopeError
+from prunescope.extras import require
+
+if TYPE_CHECKING:
+    import torch
+    import transformers
+else:
+    torch = require("torch", "prune")
+
+MAX_TOKENS = 10_240
+
+
+@dataclass(frozen=True, slots=True)
+class Perplexity:
+    """exp of the mean negative log-likelihood, and the windows it was measured on."""
+
+    value: float
+    windows: int
+    length: int
+
+
+def cut_windows(tokens: Sequence[int], length: int) -> list[list[int]]:
+    """The first whole windows of `length` tokens, at most 10,240 tokens together.
+
+    Raises:
+        PrunescopeError: the text is shorter than one window, or a window has no token to predict.
+    """
+    if length < 2:
+        raise PrunescopeError(f"a window of {length} tokens predicts nothing: take at least 2")
+    count = min(len(tokens) // length, max(1, MAX_TOKENS // length))
+    if not count:
+        raise PrunescopeError(f"the text has {len(tokens)} tokens, a window needs {length}")
+    return [list(tokens[n * length : (n + 1) * length]) for n in range(count)]
+
+
+def perplexity(
+    model: transformers.PreTrainedModel,
+    windows: Sequence[Sequence[int]],
+    tick: Callable[[], None] = lambda: None,
+) -> Perplexity:
+    """exp(−Σ log p(token | its predecessors in the window) / number of tokens predicted).
+
+    Windows do not overlap and the first token of each is not predicted: LLM-Pruner's evaluation
+    (https://github.com/horseee/LLM-Pruner, LLMPruner/evaluator/ppl.py). Infinite where it
+    overflows, NaN where the model gives NaN.
+    """
+    total, predicted = 0.0, 0
+    with torch.no_grad():
+        for window in windows:
+            ids = torch.tensor([list(window)], device=model.device)
+            logits = model(input_ids=ids, use_cache=False).logits[0, :-1].float()
+            losses = torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none")
+            total += float(losses.double().sum())
+            predicted += len(window) - 1
+            tick()
+    mean = total / predicted
+    value = math.exp(mean) if mean < 700 else math.inf
+    return Perplexity(value if mean == mean else math.nan, len(windows), len(windows[0]))

@@ -1,0 +1,45 @@
+"""How does torch see a checkpoint's bytes? As tensors over a memory map, without a copy."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from prunescope.extras import require
+
+from prunescope.checkpoint import TensorInfo
+from prunescope.checkpoint.dtypes import TORCH_DTYPES
+from prunescope.checkpoint.weights import WeightMap
+from prunescope.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = require("torch", "prune")
+
+# An older torch lacks some of the narrow types.
+DTYPES: dict[str, torch.dtype] = {
+    stored: getattr(torch, name) for name, stored in TORCH_DTYPES.items() if hasattr(torch, name)
+}
+
+
+def as_tensor(weights: WeightMap, info: TensorInfo) -> torch.Tensor:
+    """The stored tensor: its shape and dtype, on the CPU, over the mapped file.
+
+    It must not be written to: its memory is read-only.
+
+    Raises:
+        CheckpointError: the file is truncated, or torch has no such dtype.
+    """
+    dtype = DTYPES.get(info.dtype)
+    if dtype is None:
+        raise CheckpointError(info.file, f"tensor {info.name!r}: torch cannot hold {info.dtype}")
+    if not info.parameters:
+        return torch.empty(info.shape, dtype=dtype)
+    with warnings.catch_warnings():
+        # torch warns that the buffer is read-only; that is what we want.
+        warnings.simplefilter("ignore", UserWarning)
+        flat = torch.frombuffer(weights.view(info), dtype=dtype)
+    if info.strides is not None:
+        return flat.as_strided(info.shape, info.strides)
+    return flat.view(info.shape)

@@ -1,0 +1,1 @@
+"""What should be removed, why, and the removal: plan → scores → selection → slices."""

@@ -1,0 +1,72 @@
+"""What does `pruning.json` say? Enough to repeat the run and to check its result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from statistics import fmean
+from typing import Any
+
+from prunescope import __version__
+from prunescope.analysis.counts import Counts
+from prunescope.pruning.calibration import CalibrationSet
+from prunescope.pruning.plan import PruningPlan
+from prunescope.pruning.selection import Cut
+
+SCHEMA = "prunescope.pruning/1"
+
+
+def pruning_record(
+    plan: PruningPlan,
+    cuts: Sequence[Cut],
+    parameters: Counts,
+    calibration: CalibrationSet | None,
+    loss: float | None,
+) -> dict[str, Any]:
+    """The record of one run. It has no date and no path: the same run gives the same bytes.
+
+    `layers` holds, by layer and group, the original indices that were kept: of heads, KV heads
+    and channels, by space; and a summary of the scores of kept and removed units.
+    """
+    layers: dict[str, dict[str, Any]] = {}
+    for cut in cuts:
+        group = cut.target.group
+        removed = [cut.scores[unit] for unit in cut.removed]
+        kept = [cut.scores[unit] for unit in cut.kept]
+        layers.setdefault(str(group.layer), {})[group.kind] = {
+            "units": group.units,
+            "removed_units": cut.target.remove,
+            "kept": {space: group.rows(cut.kept, part) for space, part in group.parts.items()},
+            "scores": {"kept": _summary(kept), "removed": _summary(removed)},
+        }
+    return {
+        "schema": SCHEMA,
+        "plan": plan.as_dict(),
+        "parameters": {"original": parameters.original, "pruned": parameters.pruned},
+        "calibration": calibration
+        and {
+            "source": calibration.source,
+            "windows": len(calibration.windows),
+            "length": len(calibration.windows[0]),
+            "sha256": calibration.digest,
+            "loss": loss,
+        },
+        "versions": {"prunescope": __version__} | _versions("torch", "transformers"),
+        "layers": layers,
+    }
+
+
+def _summary(scores: Sequence[float]) -> dict[str, float] | None:
+    if not scores:
+        return None
+    return {"min": min(scores), "mean": fmean(scores), "max": max(scores)}
+
+
+def _versions(*packages: str) -> dict[str, str]:
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,123 @@
+"""How is a model pruned, from plan to saved folder?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prunescope.analysis.counts import Counts
+from prunescope.architecture import Model
+from prunescope.checkpoint.weights import WeightMap
+from prunescope.interop.hf import assemble, save
+from prunescope.interop.hf_config import config_for
+from prunescope.pruning.calibration import CalibrationSet
+from prunescope.pruning.plan import PruningPlan, Target
+from prunescope.pruning.record import pruning_record
+from prunescope.pruning.scoring import (
+    Scores,
+    Tick,
+    magnitude_scores,
+    random_scores,
+    taylor_scores,
+)
+from prunescope.pruning.selection import Cut, select
+from prunescope.pruning.slicing import remaining, sliced_state
+
+if TYPE_CHECKING:
+    import torch
+    import transformers
+
+# Steps → what counts them off while they are done.
+Progress = Callable[[int], AbstractContextManager[Tick]]
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A pruned model in memory.
+
+    Attributes:
+        state: its tensors, by name; those that were not cut lie over the original's file.
+        config: its config.json.
+        record: its pruning.json.
+        cuts: what was removed where.
+        parameters: stored parameters before and after.
+        loss: of the unpruned model on the calibration set, in nats per token; None where it was
+            not measured.
+    """
+
+    base: Model
+    state: dict[str, torch.Tensor]
+    config: dict[str, Any]
+    record: dict[str, Any]
+    cuts: tuple[Cut, ...]
+    parameters: Counts
+    loss: float | None
+
+    def save(self, folder: Path) -> None:
+        """Write it to `folder`, whole or not at all."""
+        path = self.base.checkpoint.path
+        home = self.base.checkpoint.folder or path.parent
+        save(folder, self.state, self.config, self.record, home)
+
+    def network(self, device: str) -> transformers.PreTrainedModel:
+        """The model, to be run on `device`."""
+        state = {name: tensor.to(device) for name, tensor in self.state.items()}
+        return assemble(self.config, state, str(self.base.checkpoint.path))
+
+
+def prune(
+    model: Model,
+    plan: PruningPlan,
+    targets: Sequence[Target],
+    calibration: CalibrationSet | None,
+    device: str,
+    progress: Progress,
+) -> Pruned:
+    """Score, select and slice.
+
+    Args:
+        targets: `resolve(plan, model)`.
+        calibration: needed for Taylor importance only.
+
+    Raises:
+        PlanError: scores that are not finite.
+        CheckpointError: weights that cannot be read.
+    """
+    with WeightMap() as weights:
+        scores = _score(model, plan, targets, weights, calibration, device, progress)
+        cuts = tuple(select(t, units) for t, units in zip(targets, scores.units, strict=True))
+        state = sliced_state(model, cuts, weights)
+    owned = [n for n, info in model.checkpoint.tensors.items() if info.shared_with is None]
+    parameters = Counts(model.checkpoint.parameters, sum(state[n].numel() for n in owned))
+    return Pruned(
+        model,
+        state,
+        config_for(model, remaining(model, cuts)),
+        pruning_record(plan, cuts, parameters, calibration, scores.loss),
+        cuts,
+        parameters,
+        scores.loss,
+    )
+
+
+def _score(
+    model: Model,
+    plan: PruningPlan,
+    targets: Sequence[Target],
+    weights: WeightMap,
+    calibration: CalibrationSet | None,
+    device: str,
+    progress: Progress,
+) -> Scores:
+    if plan.importance == "random":
+        return random_scores(targets, plan.seed)
+    if plan.importance != "taylor":
+        with progress(len(targets)) as tick:
+            return magnitude_scores(targets, weights, plan, device, tick)
+    if calibration is None:
+        raise ValueError("Taylor importance needs a calibration set")
+    with progress(len({m.tensor.name for t in targets for m in t.group.members})) as tick:
+        return taylor_scores(model, targets, weights, calibration, plan, device, tick)
