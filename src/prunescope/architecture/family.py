@@ -8,12 +8,16 @@ units. mergekit's architecture files (https://github.com/arcee-ai/mergekit) labe
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 from prunescope.architecture.roles import Role
+
+# One spelling of each number, and no stranger's number of a thousand digits.
+_LAYER_NUMBER = re.compile(r"0|[1-9][0-9]{0,5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +87,7 @@ class Family:
         if name.startswith(self.layer_prefix):
             number, _, rest = name[len(self.layer_prefix) :].partition(".")
             role = self.layer.get(rest)
-            # Bounded: a stranger's file may number a layer with a thousand digits.
-            if role is None or not (number.isascii() and number.isdigit() and len(number) < 7):
+            if role is None or not _LAYER_NUMBER.fullmatch(number):
                 return None
             return int(number), role
         role = self.model.get(name)

@@ -76,7 +76,11 @@ def inside(folder: Path, name: str) -> Path:
     if pure.is_absolute() or ".." in pure.parts or "\0" in name or "\\" in name:
         raise CheckpointError(folder, f"file name {name!r} leads out of the folder")
     path = folder / name
-    target, root = path.resolve(), folder.resolve()
+    try:
+        target, root = path.resolve(), folder.resolve()
+    except (OSError, RuntimeError, UnicodeError) as err:
+        # Before Python 3.13 a loop of links is a RuntimeError.
+        raise CheckpointError(folder, f"file name {name!r} cannot be followed ({err})") from None
     allowed = [root]
     if root.parent.name == "snapshots":
         allowed.append(root.parent.parent / "blobs")

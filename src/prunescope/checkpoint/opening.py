@@ -12,8 +12,10 @@ from prunescope.errors import CheckpointError
 
 _KNOWN_OTHERS = {
     b"GGUF": "is a GGUF file; prunescope reads safetensors and torch zip files",
-    b"\x80": "is a bare pickle (torch < 1.6, or not a model); save it again with torch >= 1.6",
+    b"version https://git-lfs": "is a Git LFS pointer: run  git lfs pull",
 }
+_PICKLE = "is a bare pickle (torch < 1.6, or not a model); save it again with torch >= 1.6"
+_UNKNOWN = "neither safetensors nor a torch zip file"
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
@@ -57,21 +59,21 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
 def _read(file: Path) -> tuple[str, dict[str, TensorInfo], dict[str, str]]:
     try:
         with file.open("rb") as stream:
-            head = stream.read(16)
+            head = stream.read(64)
         size = file.stat().st_size
     except OSError as err:
         raise CheckpointError(file, f"cannot be read ({err.strerror})") from None
     if torch_zip.looks_like(head):
         return "torch zip", torch_zip.read_header(file), {}
-    if safetensors.looks_like(head, size) or file.suffix == ".safetensors":
-        tensors, notes = safetensors.read_header(file)
-        return "safetensors", tensors, notes
-    for magic, cause in _KNOWN_OTHERS.items():
-        if head.startswith(magic):
-            raise CheckpointError(file, cause)
-    if head.startswith(b"version https://git-lfs"):
-        raise CheckpointError(file, "is a Git LFS pointer: run  git lfs pull")
-    raise CheckpointError(file, "empty" if not head else "neither safetensors nor a torch zip file")
+    if not safetensors.looks_like(head, size):
+        for magic, cause in _KNOWN_OTHERS.items():
+            if head.startswith(magic):
+                raise CheckpointError(file, cause)
+        if file.suffix != ".safetensors":
+            cause = _PICKLE if head.startswith(b"\x80") else _UNKNOWN
+            raise CheckpointError(file, cause if head else "empty")
+    tensors, notes = safetensors.read_header(file)
+    return "safetensors", tensors, notes
 
 
 def _merge(

@@ -8,6 +8,7 @@ looked up, no object found in the file is hashed or compared.
 
 from __future__ import annotations
 
+import codecs
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -87,7 +88,7 @@ def interpret(data: bytes | memoryview, start: int = 0) -> Pickled:
     except IndexError:
         raise PickleError("the pickle takes more from its stack than it put there") from None
     except UnicodeDecodeError:
-        raise PickleError("a string that is not UTF-8") from None
+        raise PickleError("a string that cannot be decoded") from None
     return Pickled(root, tuple(machine.globals), machine.position)
 
 
@@ -204,6 +205,18 @@ def _float_line(m: _Machine) -> None:
         raise PickleError(f"{text[:20]!r} is not a float") from None
 
 
+def _quoted_line(m: _Machine) -> None:
+    text = m.line()
+    if len(text) < 2 or text[0] not in "'\"" or text[-1] != text[0]:
+        raise PickleError(f"{text[:20]!r} is not a quoted string")
+    try:
+        # What pickle itself decodes Python 2's string literals with.
+        value, _ = codecs.escape_decode(text[1:-1].encode("latin-1"))
+    except ValueError:
+        raise PickleError(f"{text[:20]!r} has an escape that is none") from None
+    m.push(value.decode("latin-1"))
+
+
 def _extend(m: _Machine, values: list[Any]) -> None:
     target = m.stack[-1]
     if isinstance(target, list):
@@ -305,10 +318,10 @@ _OPCODES: dict[int, _Operation] = {
     ord("P"): lambda m: m.push(Persistent(m.line())),
     ord("Q"): lambda m: m.push(Persistent(m.stack.pop())),
     ord("R"): _call,
-    ord("S"): lambda m: m.push(m.line()[1:-1]),
+    ord("S"): _quoted_line,
     ord("T"): lambda m: m.push(m.blob(m.number("<I")).decode("latin-1")),
     ord("U"): lambda m: m.push(m.blob(m.number("<B")).decode("latin-1")),
-    ord("V"): lambda m: m.push(m.line()),
+    ord("V"): lambda m: m.push(m.line().encode("latin-1").decode("raw-unicode-escape")),
     ord("X"): lambda m: m.push(m.text(m.number("<I"))),
     ord("a"): lambda m: _extend(m, _popped(m, 1)),
     ord("b"): _build,

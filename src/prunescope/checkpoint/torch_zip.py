@@ -30,6 +30,7 @@ from prunescope.errors import CheckpointError
 MAX_PICKLE = 64 << 20
 _REBUILDERS = {"_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3"}
 _WRAPPERS = {"_rebuild_parameter", "_rebuild_parameter_with_state"}
+_REBUILDING_MODULES = {"torch._utils", "torch._tensor"}
 
 
 def looks_like(head: bytes) -> bool:
@@ -69,9 +70,13 @@ def _tensors(
     found: dict[str, TensorInfo] = {}
     owners: dict[tuple[int, int, tuple[int, ...]], str] = {}
     for name, value in _entries(root):
+        if not _is_tensor(value):
+            continue
         stored = _stored(value)
         if stored is None:
-            continue
+            # Left out, it would be missing from every count.
+            kind = value.function.name
+            raise CheckpointError(path, f"tensor {name!r} ({kind}) is not one this reader knows")
         info = _locate(name, stored, records, folder, path)
         region = (info.record or 0, info.offset, info.shape)
         owner = owners.setdefault(region, name)
@@ -97,20 +102,27 @@ class _Stored:
     strides: tuple[int, ...]
 
 
-def _stored(value: Any) -> _Stored | None:
-    """The storage slice a rebuild call describes; None where `value` is not a tensor."""
-    if not isinstance(value, Call) or not isinstance(value.function, Global):
-        return None
-    arguments = value.arguments
-    if value.function.module != "torch._utils" or not isinstance(arguments, tuple):
-        return None
-    if value.function.name in _WRAPPERS and arguments:
+def _is_tensor(value: Any) -> bool:
+    """Whether `value` is a call by which torch makes a tensor of any kind."""
+    return (
+        isinstance(value, Call)
+        and isinstance(value.function, Global)
+        and value.function.module in _REBUILDING_MODULES
+        and value.function.name.startswith("_rebuild")
+    )
+
+
+def _stored(value: Call) -> _Stored | None:
+    """The storage slice a rebuild call describes; None where it is malformed or of another kind."""
+    if value.function.name in _WRAPPERS and isinstance(value.arguments, tuple) and value.arguments:
         # A wrapper holds a tensor, never another wrapper: one step, no recursion.
-        inner = arguments[0]
-        if isinstance(inner, Call) and inner.function != value.function:
-            return _stored(inner)
+        value = value.arguments[0]
+        if not _is_tensor(value):
+            return None
+    arguments = value.arguments
+    if value.function.name not in _REBUILDERS or not isinstance(arguments, tuple):
         return None
-    if value.function.name not in _REBUILDERS or len(arguments) < 4:
+    if len(arguments) < 4:
         return None
     storage, offset, shape, strides = arguments[:4]
     key = storage.key if isinstance(storage, Persistent) else None

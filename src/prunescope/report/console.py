@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from io import TextIOWrapper
 from typing import Literal, TextIO
 
 from rich.cells import cell_len
@@ -18,6 +19,9 @@ class Screen:
     """Standard output: plain text when piped, coloured on a terminal (NO_COLOR honoured)."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
+        if stream is None and isinstance(sys.stdout, TextIOWrapper):
+            # An ASCII terminal, or a file name that is not UTF-8, is no reason to fail.
+            sys.stdout.reconfigure(errors="backslashreplace")
         self._console = Console(
             file=stream or sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True
         )

@@ -84,4 +84,5 @@ def _counts(counts: Counts) -> dict[str, Any]:
 
 
 def _dump(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2)
+    # ASCII: a path or a tensor's name may hold what the terminal's encoding does not.
+    return json.dumps(value, indent=2)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from prunescope.analysis.compare import Comparison
+from prunescope.atomic import replacing
 from prunescope.errors import MissingExtra, PrunescopeError
-from prunescope.report.files import replacing
 from prunescope.report.messages import Messages
 
 FORMATS = (".png", ".svg", ".pdf")

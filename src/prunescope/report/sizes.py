@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from prunescope.analysis.size import ModelSize, SizeComparison
+from prunescope.errors import printable
 from prunescope.report.console import Screen
 from prunescope.report.layers import ties
 from prunescope.report.messages import Messages
@@ -18,7 +19,7 @@ def print_sizes(sizes: Sequence[ModelSize], screen: Screen, say: Messages) -> No
     headers = ["size_model", "size_weights", "size_folder", "size_parameters", "size_dtype"]
     rows = [
         [
-            str(size.path),
+            printable(str(size.path)),
             f"{size.weight_bytes / GIB:.2f} GB",
             "-" if size.folder_bytes is None else f"{size.folder_bytes / GIB:.2f} GB",
             f"{size.parameters:,}",

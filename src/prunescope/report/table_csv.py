@@ -10,7 +10,7 @@ import csv
 from pathlib import Path
 
 from prunescope.analysis.compare import Comparison
-from prunescope.report.files import replacing
+from prunescope.atomic import replacing
 from prunescope.report.layers import dimensions
 
 COLUMNS = (

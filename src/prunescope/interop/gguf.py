@@ -1,0 +1,177 @@
+"""Which weights are in this GGUF file? Float32 under transformers' names, in its row order.
+
+Only the `llama` architecture. Bit for bit what transformers' own GGUF loading gives
+(https://huggingface.co/docs/transformers/gguf), several times as fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from prunescope.architecture.family import load_family
+from prunescope.checkpoint.weights import WeightMap
+from prunescope.errors import ArchitectureError, CheckpointError
+from prunescope.extras import require
+from prunescope.interop.gguf_header import GgufHeader
+
+if TYPE_CHECKING:
+    import gguf
+    import numpy as np
+else:
+    gguf = require("gguf", "demo")
+    np = require("numpy", "demo")
+
+ARCHITECTURE = "llama"
+# llama.cpp's names (gguf-py, constants.py: TENSOR_NAMES) → transformers'.
+_OUTSIDE = {
+    "token_embd.weight": "model.embed_tokens.weight",
+    "output_norm.weight": "model.norm.weight",
+    "output.weight": "lm_head.weight",
+}
+_LAYER = {
+    "attn_norm.weight": "input_layernorm.weight",
+    "attn_q.weight": "self_attn.q_proj.weight",
+    "attn_k.weight": "self_attn.k_proj.weight",
+    "attn_v.weight": "self_attn.v_proj.weight",
+    "attn_output.weight": "self_attn.o_proj.weight",
+    "ffn_norm.weight": "post_attention_layernorm.weight",
+    "ffn_gate.weight": "mlp.gate_proj.weight",
+    "ffn_up.weight": "mlp.up_proj.weight",
+    "ffn_down.weight": "mlp.down_proj.weight",
+}
+_PERMUTED = {"attn_q.weight": "head_count", "attn_k.weight": "head_count_kv"}
+
+
+def check_architecture(header: GgufHeader) -> None:
+    """Raise ArchitectureError unless the file holds a plain Llama."""
+    found = header.metadata.get("general.architecture")
+    if found != ARCHITECTURE:
+        raise ArchitectureError(
+            f"{header.path}: GGUF of architecture {found!r}: only {ARCHITECTURE!r} is supported"
+        )
+    if header.metadata.get("llama.rope.scaling.type", "none") != "none":
+        # transformers would drop it without a word, and be wrong on long texts.
+        raise ArchitectureError(f"{header.path}: GGUF with RoPE scaling is not supported")
+
+
+def read_tensors(
+    header: GgufHeader, tick: Callable[[], None] = lambda: None
+) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+    """Every tensor of `header`, dequantised, under transformers' names and in its row order.
+
+    Args:
+        header: of a Llama model.
+        tick: called after each tensor.
+
+    Returns:
+        Name → float32 array, C-contiguous: matrices [out, in], norms [hidden].
+
+    Raises:
+        CheckpointError: a tensor that a Llama has no place for, or of a type that the `gguf`
+            library cannot dequantise.
+    """
+    found = {}
+    with WeightMap() as weights:
+        for name, info in header.tensors.items():
+            target, heads = _place(header, name)
+            data = np.frombuffer(weights.view(info), np.uint8)
+            data = data.reshape(*info.shape[:-1], -1) if info.nbytes else data
+            try:
+                dtype = gguf.GGMLQuantizationType[info.dtype]
+                values = gguf.dequantize(data, dtype).reshape(info.shape)
+            except Exception as err:  # gguf raises what numpy does
+                raise CheckpointError(header.path, f"tensor {name!r}: {reason_of(err)}") from None
+            if heads:
+                if not info.shape[0] or info.shape[0] % (2 * heads):
+                    rows = info.shape[0]
+                    raise CheckpointError(header.path, f"{name!r}: {rows} rows for {heads} heads")
+                values = unpermute(values, heads)
+            found[target] = np.ascontiguousarray(values, np.float32)
+            tick()
+    return found
+
+
+def unpermute(
+    rows: np.ndarray[Any, np.dtype[np.float32]], heads: int
+) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Undo the order that llama.cpp gives the rows of the query or key projection.
+
+    llama.cpp rotates neighbouring rows of a head, transformers rows half a head apart, so
+    `LlamaModel.permute` in llama.cpp's convert_hf_to_gguf.py views a head as [2, head_dim / 2]
+    and swaps those axes; this swaps them back, as transformers' `_reverse_permute_weights`
+    (modeling_gguf_pytorch_utils.py) does.
+
+    Args:
+        rows: [heads · head_dim, hidden]; head_dim is even.
+        heads: heads of the projection: for keys, the KV heads.
+
+    Returns:
+        The same shape and dtype.
+    """
+    pairs = rows.reshape(heads, rows.shape[0] // heads // 2, 2, *rows.shape[1:])
+    return pairs.swapaxes(1, 2).reshape(rows.shape)
+
+
+def _place(header: GgufHeader, name: str) -> tuple[str, int]:
+    """Where transformers keeps the tensor `name`, and its heads where rows are permuted (or 0)."""
+    if name in _OUTSIDE:
+        return _OUTSIDE[name], 0
+    block, _, rest = name.partition(".")
+    number, _, part = rest.partition(".")
+    # Bounded: a stranger's file may number a layer with a thousand digits.
+    plain = number.isascii() and number.isdigit() and len(number) < 7
+    if block != "blk" or not plain or part not in _LAYER:
+        raise CheckpointError(header.path, f"a Llama has no place for the GGUF tensor {name!r}")
+    target = f"model.layers.{int(number)}.{_LAYER[part]}"
+    if part not in _PERMUTED:
+        return target, 0
+    queries = header.metadata.get("llama.attention.head_count")
+    heads = header.metadata.get(f"llama.attention.{_PERMUTED[part]}", queries)
+    if type(heads) is not int or heads < 1:
+        raise CheckpointError(header.path, f"llama.attention.{_PERMUTED[part]} is no head count")
+    return target, heads
+
+
+def check_shapes(
+    header: GgufHeader, tensors: Mapping[str, np.ndarray[Any, Any]], config: Mapping[str, Any]
+) -> None:
+    """Raise CheckpointError unless `tensors` are those of a Llama of this `config`, no more."""
+    family = load_family("llama")
+    keys = {"num_hidden_layers"} | {space.config for space in family.spaces.values()}
+    keys |= {space.unit for space in family.spaces.values() if space.unit}
+    for key in sorted(keys):
+        if type(config.get(key)) is not int or config[key] < 1:
+            raise CheckpointError(
+                header.path, f"{key} is {config.get(key)!r}, not a number above 0"
+            )
+    layers = config["num_hidden_layers"]
+    in_layer = {n: role for n, role in family.layer.items() if n not in family.optional}
+    if layers * len(in_layer) > len(tensors):
+        raise CheckpointError(
+            header.path, f"{len(tensors)} tensors are too few for {layers} layers"
+        )
+    roles = dict(family.model)
+    if config["tie_word_embeddings"]:
+        roles.pop("lm_head.weight")
+    for layer in range(layers):
+        roles |= {f"{family.layer_prefix}{layer}.{n}": role for n, role in in_layer.items()}
+    lengths = {
+        name: config[space.config] * (config[space.unit] if space.unit else 1)
+        for name, space in family.spaces.items()
+    }
+    for name in sorted(roles.keys() ^ tensors.keys()):
+        state = "missing" if name in roles else "one too many"
+        raise CheckpointError(header.path, f"tensor {name!r} is {state}")
+    for name, role in roles.items():
+        shape, expected = tensors[name].shape, tuple(lengths[axis] for axis in role.axes)
+        if shape != expected:
+            raise CheckpointError(
+                header.path, f"tensor {name!r} is {list(shape)}, its config says {list(expected)}"
+            )
+
+
+def reason_of(err: Exception) -> str:
+    """The first line of what `err` says."""
+    text = str(err).strip()
+    return text.splitlines()[0] if text else type(err).__name__

@@ -1,0 +1,143 @@
+"""Which Hugging Face model is in this GGUF file? Its weights, config and tokenizer as files.
+
+Config and tokenizer come from transformers' own GGUF support, without the marks of a quantised
+model; the tokenizer is corrected where transformers' is not the model's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prunescope.errors import CheckpointError
+from prunescope.extras import require
+from prunescope.interop.gguf import check_architecture, check_shapes, read_tensors, reason_of
+from prunescope.interop.gguf_header import GgufHeader, read_header
+
+if TYPE_CHECKING:
+    import transformers
+else:
+    # transformers reads GGUF only where torch is.
+    require("torch", "demo")
+    transformers = require("transformers", "demo")
+pre_tokenizers = require("tokenizers.pre_tokenizers", "demo")
+safetensors_numpy = require("safetensors.numpy", "demo")
+
+Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]
+# What transformers' GGUF loading leaves behind, and no Llama config has.
+_NOT_CONFIG = ("_model_name_or_path", "quantization_config", "unk_token_id")
+_NOT_TOKENIZER = ("backend", "is_local", "local_files_only", "name_or_path")
+
+
+def no_progress(steps: int) -> AbstractContextManager[Callable[[], None]]:  # noqa: ARG001
+    """A progress display that shows nothing."""
+    return nullcontext(lambda: None)
+
+
+def convert(path: Path, folder: Path, progress: Progress = no_progress) -> None:
+    """Write the model in the GGUF file `path` into `folder` as Hugging Face files.
+
+    These are model.safetensors (float32), config.json, generation_config.json and those of the
+    tokenizer. The same file gives the same bytes.
+
+    Args:
+        path: a GGUF file of the `llama` architecture, without a model's other files beside it:
+            transformers would read those too.
+        folder: an existing folder.
+        progress: called with the number of steps; yields what counts one of them off.
+
+    Raises:
+        ArchitectureError: the GGUF holds another architecture.
+        CheckpointError: it is damaged, or no Llama model with a tokenizer.
+    """
+    header = read_header(path)
+    check_architecture(header)
+    with progress(len(header.tensors) + 3) as tick:
+        config = read_config(header)
+        _write_json(folder / "config.json", config)
+        _write_generation_config(folder, config)
+        tick()
+        _write_tokenizer(header, config, folder)
+        tick()
+        tensors = read_tensors(header, tick)
+        check_shapes(header, tensors, config)
+        weights = folder / "model.safetensors"
+        safetensors_numpy.save_file(tensors, weights, {"format": "pt"})
+        # safetensors makes it readable for its owner alone.
+        weights.chmod((folder / "config.json").stat().st_mode)
+        tick()
+
+
+def read_config(header: GgufHeader) -> dict[str, Any]:
+    """The config.json of an ordinary float32 Llama, by transformers' own reading of the GGUF.
+
+    Raises:
+        CheckpointError: transformers cannot read it.
+    """
+    try:
+        config = transformers.AutoConfig.from_pretrained(
+            header.path.parent,
+            gguf_file=header.path.name,
+            local_files_only=True,
+            trust_remote_code=False,
+        )
+        values: dict[str, Any] = config.to_diff_dict()
+    except Exception as err:  # transformers raises errors of many kinds
+        raise CheckpointError(header.path, f"transformers refuses it: {reason_of(err)}") from None
+    for key in _NOT_CONFIG:
+        values.pop(key, None)
+    if values.get("model_type") != "llama":
+        raise CheckpointError(header.path, f"transformers reads a {values.get('model_type')!r}")
+    # transformers before 5 knows no rope_parameters, and would take its default of 10000.
+    theta = values.get("rope_parameters", {}).get("rope_theta")
+    return values | {
+        "architectures": ["LlamaForCausalLM"],
+        "dtype": "float32",
+        "rope_theta": theta,
+    }
+
+
+def _write_generation_config(folder: Path, config: Mapping[str, Any]) -> None:
+    keys = ("bos_token_id", "eos_token_id", "pad_token_id")
+    marks = {key: config[key] for key in keys if config.get(key) is not None}
+    version = {"transformers_version": transformers.__version__}
+    _write_json(folder / "generation_config.json", {"_from_model_config": True} | marks | version)
+
+
+def _write_tokenizer(header: GgufHeader, config: Mapping[str, Any], folder: Path) -> None:
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            header.path.parent,
+            gguf_file=header.path.name,
+            local_files_only=True,
+            trust_remote_code=False,
+        )
+        if header.metadata.get("tokenizer.ggml.pre") == "smollm":
+            # transformers ignores this key. llama.cpp (llama-vocab.cpp, SMOLLM), like the model's
+            # own tokenizer, splits digits off first: "a  12" has one token of two spaces.
+            tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+                [
+                    pre_tokenizers.Digits(individual_digits=True),
+                    pre_tokenizers.ByteLevel(add_prefix_space=False),
+                ]
+            )
+        tokenizer.save_pretrained(folder)
+    except Exception as err:  # tokenizers raises plain Exception
+        raise CheckpointError(header.path, f"no usable tokenizer ({reason_of(err)})") from None
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text("utf-8"))
+    for key in _NOT_TOKENIZER:
+        settings.pop(key, None)
+    # The class that every transformers takes for "what tokenizer.json says".
+    settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+    settings["clean_up_tokenization_spaces"] = False
+    settings["model_max_length"] = config["max_position_embeddings"]
+    _write_json(path, settings)
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    text = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
+    path.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""The scripts and commands as a user starts them."""
