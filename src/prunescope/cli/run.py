@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -67,7 +68,7 @@ def language_option(say: Messages) -> Callable[[_F], _F]:
 
 def _language(words: Sequence[str], default: Language) -> Language:
     chosen = os.environ.get(LANGUAGE_VARIABLE, default)
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in pairwise([*words, ""]):
         if word == "--lang":
             chosen = following
         elif word.startswith("--lang="):
