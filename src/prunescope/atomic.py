@@ -16,11 +16,17 @@ from prunescope.errors import PrunescopeError
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it over `path` when the block succeeds.
 
+    A link is followed, and what is no ordinary file (`/dev/stdout`) is written to as it is.
+
     Raises:
         PrunescopeError: the folder cannot be written to; an existing file is left as it was.
     """
     temporary: Path | None = None
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            yield path
+            return
+        path = _followed(path)
         handle, name = tempfile.mkstemp(
             prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent
         )
@@ -42,7 +48,7 @@ def replacing_folder(path: Path, is_ours: Callable[[Path], bool]) -> Iterator[Pa
     """Yield an empty folder beside `path`; put it in the place of `path` when the block succeeds.
 
     Args:
-        path: the folder to write; its parents are made.
+        path: the folder to write, or a link to it; its parents are made.
         is_ours: whether a file of an existing `path` is an earlier output, to be dropped; all
             others are carried over into the new folder.
 
@@ -50,6 +56,7 @@ def replacing_folder(path: Path, is_ours: Callable[[Path], bool]) -> Iterator[Pa
         PrunescopeError: the folder cannot be written; an existing one is left as it was.
     """
     temporary: Path | None = None
+    path = _followed(path)
     retired = path.parent / f".{path.name}.old"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +79,11 @@ def replacing_folder(path: Path, is_ours: Callable[[Path], bool]) -> Iterator[Pa
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _followed(path: Path) -> Path:
+    # Only a link: an error should name the path as the user wrote it.
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def _carry_over(old: Path, new: Path, is_ours: Callable[[Path], bool]) -> None:

@@ -37,6 +37,12 @@ class MissingExtra(PrunescopeError):
         super().__init__(f"{package} is not installed: run  pip install 'prunescope[{extra}]'")
 
 
+def first_line(error: BaseException, limit: int = 200) -> str:
+    """What a foreign library's exception says, in one line."""
+    text = str(error).strip() or type(error).__name__
+    return printable(text.splitlines()[0], limit)
+
+
 def printable(text: str, limit: int = 400) -> str:
     """`text` on one line, control characters escaped: names in a file come from strangers."""
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

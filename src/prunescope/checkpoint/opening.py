@@ -52,7 +52,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
         raise CheckpointError(path, f"shards of different formats: {', '.join(sorted(kinds))}")
     folder = path if path.is_dir() else path.parent
     config = read_config(folder)
-    own = folder if path.is_dir() or config else None
+    own = folder if path.is_dir() or (folder / "config.json").is_file() else None
     return Checkpoint(path, kinds.pop(), tensors, files, metadata, config, own)
 
 

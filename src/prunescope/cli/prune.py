@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,13 +12,16 @@ import click
 
 from prunescope.cli.run import language_option, run
 from prunescope.cli.size import PRUNE_LOG
-from prunescope.errors import PlanError
+from prunescope.errors import PlanError, printable
 from prunescope.report.messages import Messages
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from prunescope.architecture import Model
     from prunescope.pruning.calibration import CalibrationSet
     from prunescope.pruning.plan import PruningPlan
+    from prunescope.report.console import Screen
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _IMPORTANCE = ("random", "l1", "l2", "taylor")
@@ -92,7 +96,7 @@ def _options(say: Messages) -> Callable[[_F], _F]:
                help=say("help_temperature")),
         option("--top_p", default=0.95, type=click.FloatRange(0, 1, min_open=True),
                help=say("help_top_p")),
-        option("--seed", default=42, type=click.IntRange(min=0), help=say("help_seed")),
+        option("--seed", default=42, type=click.IntRange(0, 2**64 - 1), help=say("help_seed")),
         option("--save_model", is_flag=True, help=say("help_save_model")),
         option("--quiet", is_flag=True, help=say("help_quiet")),
     ]  # fmt: skip
@@ -122,6 +126,13 @@ def _refuse_unbuilt(options: dict[str, Any]) -> None:
             )
 
 
+def _folder_name(name: str) -> str:
+    # A dot would hide it from check_model_size.py; the room is for a temporary name beside it.
+    if not name or name.startswith(".") or "/" in name or len(os.fsencode(name)) > 200:
+        raise PlanError(f"--save_ckpt_log_name {name!r} is not a folder name")
+    return name
+
+
 def _prune(say: Messages, **options: Any) -> None:
     from prunescope.architecture import describe
     from prunescope.checkpoint import open_checkpoint
@@ -129,9 +140,7 @@ def _prune(say: Messages, **options: Any) -> None:
     from prunescope.pruning.plan import PruningPlan, resolve
 
     _refuse_unbuilt(options)
-    name = options["save_ckpt_log_name"]
-    if name in ("", ".", "..") or Path(name).name != name:
-        raise PlanError(f"--save_ckpt_log_name {name!r} is not a folder name")
+    folder = PRUNE_LOG / _folder_name(options["save_ckpt_log_name"])
     plan = PruningPlan(
         ratio=options["pruning_ratio"],
         attention=(options["block_attention_layer_start"], options["block_attention_layer_end"]),
@@ -146,9 +155,12 @@ def _prune(say: Messages, **options: Any) -> None:
     model = describe(open_checkpoint(options["base_model"]))
     targets = resolve(plan, model)
     require("torch", "prune")
-    require("transformers", "prune")
+    # Its warnings would come between our lines; its errors we report.
+    require("transformers", "prune").logging.set_verbosity_error()
 
     from prunescope.interop.devices import choose_device
+    from prunescope.interop.hf import load
+    from prunescope.interop.hf_save import WEIGHTS, check_target
     from prunescope.pruning.run import prune
     from prunescope.report.console import Screen
     from prunescope.report.progress import progress
@@ -156,67 +168,66 @@ def _prune(say: Messages, **options: Any) -> None:
 
     device = choose_device(options["device"])
     eval_device = choose_device(options["eval_device"]) if options["eval_device"] else device
+    if options["save_model"]:
+        check_target(folder)
     screen, quiet = Screen(), options["quiet"]
-    print_plan(model, plan, targets, device, screen, say)
     calibration = None
     if plan.importance == "taylor":
         calibration = _calibration(model, plan, options["calibration"])
-    test = partial(_test, say, screen, model, options)
-    if options["test_before_train"]:
-        from prunescope.interop.hf import load
-
-        test("test_before", load(_home(model), eval_device))
+    tested = options["test_before_train"] or options["test_after_train"]
+    test = _tester(say, screen, model, options) if tested else None
+    print_plan(model, plan, targets, device, screen, say)
+    if test and options["test_before_train"]:
+        test("test_before", load(model.checkpoint.path, eval_device))
     text = say("prune_scoring" if plan.importance == "taylor" else "prune_magnitude")
     pruned = prune(
         model, plan, targets, calibration, device, lambda steps: progress(text, steps, quiet)
     )
     print_result(pruned.parameters, pruned.loss, screen, say)
     if options["save_model"]:
-        folder = PRUNE_LOG / name
         pruned.save(folder)
-        screen.line(say("prune_saved", path=folder / "pytorch_model.bin"), "green")
+        screen.line(say("prune_saved", path=folder / WEIGHTS), "green")
     else:
         screen.line(say("prune_not_saved"), "yellow")
-    if options["test_after_train"]:
+    if test and options["test_after_train"]:
         test("test_after", pruned.network(eval_device))
-
-
-def _home(model: Model) -> Path:
-    return model.checkpoint.folder or model.checkpoint.path.parent
 
 
 def _calibration(model: Model, plan: PruningPlan, path: Path | None) -> CalibrationSet:
     from prunescope.data import embedded_text, read_text
-    from prunescope.interop.hf import load_tokenizer
+    from prunescope.interop.hf import token_ids
     from prunescope.pruning.calibration import choose_windows
 
     text = embedded_text("calibration") if path is None else read_text(path)
-    tokens = load_tokenizer(_home(model))(text, verbose=False)["input_ids"]
-    source = "embedded" if path is None else path.name
-    return choose_windows(tokens, plan.examples, plan.example_length, plan.seed, source)
+    source = "embedded" if path is None else printable(path.name)
+    return choose_windows(
+        token_ids(model, text), plan.examples, plan.example_length, plan.seed, source
+    )
 
 
-def _test(
-    say: Messages, screen: Any, model: Model, options: dict[str, Any], title: str, network: Any
-) -> None:
+def _tester(
+    say: Messages, screen: Screen, model: Model, options: dict[str, Any]
+) -> Callable[[str, PreTrainedModel], None]:
+    """What tests a network; made first, so that what it lacks is not found after an hour."""
     from prunescope.data import embedded_text
     from prunescope.evaluation.generation import PROMPTS, generate
     from prunescope.evaluation.perplexity import cut_windows, perplexity
-    from prunescope.interop.hf import load_tokenizer
+    from prunescope.interop.hf import home, load_tokenizer, token_ids
     from prunescope.report.progress import progress
     from prunescope.report.prune import print_test
 
-    tokenizer = load_tokenizer(_home(model))
     length = options["max_seq_len"]
-    texts = generate(
-        network, tokenizer, PROMPTS, length,
-        options["temperature"], options["top_p"], options["seed"],
-    )  # fmt: skip
-    tokens = tokenizer(embedded_text("evaluation"), verbose=False)["input_ids"]
-    windows = cut_windows(tokens, length)
-    with progress(say("measuring_perplexity"), len(windows), options["quiet"]) as tick:
-        measured = perplexity(network, windows, tick)
-    print_test(title, texts, measured, screen, say)
+    windows = cut_windows(token_ids(model, embedded_text("evaluation")), length)
+    tokenizer = load_tokenizer(home(model))
+    sampling = options["temperature"], options["top_p"], options["seed"]
+
+    def test(title: str, network: PreTrainedModel) -> None:
+        texts = generate(network, tokenizer, PROMPTS, length, *sampling)
+        with progress(say("measuring_perplexity"), len(windows), options["quiet"]) as tick:
+            measured = perplexity(network, windows, tick)
+        print_test(title, texts, measured, screen, say)
+
+    return test
 
 
 def main() -> None:

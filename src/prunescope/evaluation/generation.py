@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from prunescope.errors import PrunescopeError, first_line
 from prunescope.extras import require
 
 if TYPE_CHECKING:
@@ -36,13 +37,16 @@ def generate(
         temperature: 0 takes the likeliest token each time.
         top_p: sample from the likeliest tokens that have this probability together.
         seed: of torch's generator, which is reset for each prompt.
+
+    Raises:
+        PrunescopeError: transformers cannot generate with this model or these settings.
     """
     texts = []
     sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p}
     for prompt in prompts:
         encoded = tokenizer(prompt, return_tensors="pt").to(model.device)
         torch.manual_seed(seed)
-        with torch.no_grad():
+        try:
             output = model.generate(
                 input_ids=encoded.input_ids,
                 attention_mask=encoded.attention_mask,
@@ -50,5 +54,7 @@ def generate(
                 pad_token_id=model.generation_config.pad_token_id or tokenizer.eos_token_id,
                 **(sampling if temperature > 0 else {"do_sample": False}),
             )
+        except Exception as err:  # of many kinds: unfit settings, probabilities that are NaN
+            raise PrunescopeError(f"the model cannot generate text: {first_line(err)}") from None
         texts.append(tokenizer.decode(output[0], skip_special_tokens=True))
     return texts

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
+from prunescope.errors import PlanError, first_line
 from prunescope.extras import require
-
-from prunescope.errors import PlanError
 
 if TYPE_CHECKING:
     import torch
@@ -23,8 +23,10 @@ def choose_device(name: str | None) -> str:
     if name is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(1, device=name)
-    except (AssertionError, RuntimeError, NotImplementedError) as err:
-        reason = (str(err).strip() or type(err).__name__).splitlines()[0]
-        raise PlanError(f"device {name!r} cannot be used: {reason}") from None
+        with warnings.catch_warnings():
+            # torch warns of device names that it is about to forget.
+            warnings.simplefilter("ignore")
+            torch.empty(1, device=name).item()
+    except Exception as err:  # each backend fails in its own way
+        raise PlanError(f"device {name!r} cannot be used: {first_line(err)}") from None
     return name

@@ -5,12 +5,11 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
-from prunescope.extras import require
-
-from prunescope.checkpoint import TensorInfo
+from prunescope.checkpoint import Checkpoint, TensorInfo
 from prunescope.checkpoint.dtypes import TORCH_DTYPES
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import CheckpointError
+from prunescope.extras import require
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +20,23 @@ else:
 DTYPES: dict[str, torch.dtype] = {
     stored: getattr(torch, name) for name, stored in TORCH_DTYPES.items() if hasattr(torch, name)
 }
+
+
+_COMPUTABLE = ("F64", "F32", "F16", "BF16")
+
+
+def computing_dtype(checkpoint: Checkpoint) -> torch.dtype:
+    """What a model computes in: the type of its parameters, that of most where they differ.
+
+    Raises:
+        CheckpointError: they are of a type that torch only stores, such as F8_E4M3 or I8.
+    """
+    for tensor in checkpoint.tensors.values():
+        if tensor.dtype not in _COMPUTABLE:
+            raise CheckpointError(
+                tensor.file, f"tensor {tensor.name!r}: torch cannot compute in {tensor.dtype}"
+            )
+    return DTYPES[next(iter(checkpoint.dtypes))]
 
 
 def as_tensor(weights: WeightMap, info: TensorInfo) -> torch.Tensor:

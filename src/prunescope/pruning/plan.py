@@ -69,7 +69,7 @@ def resolve(plan: PruningPlan, model: Model) -> tuple[Target, ...]:
     Raises:
         PlanError: a ratio outside [0, 1), a range that is empty or outside the model, a ratio
             that would leave a layer nothing, or a calibration set without a token to predict.
-        ArchitectureError: a layer in range that is not built as its family's are.
+        ArchitectureError: a layer that is not built as its family's are.
     """
     if not (math.isfinite(plan.ratio) and 0 <= plan.ratio < 1):
         raise PlanError(f"pruning ratio {plan.ratio} is not in [0, 1)")
@@ -97,9 +97,10 @@ def _check_range(kind: str, bounds: tuple[int, int], model: Model) -> None:
 def _targets(ratio: Fraction, ranges: dict[str, tuple[int, int]], model: Model) -> Iterator[Target]:
     for layer in model.layers:
         for kind, (start, end) in ranges.items():
+            # Of the others too: a flaw there would show only when the work is done.
+            group = group_of(model, layer, kind)
             if not start <= layer < end:
                 continue
-            group = group_of(model, layer, kind)
             remove = math.ceil(ratio * group.units - Fraction(1, 2))
             if remove >= group.units:
                 raise PlanError(

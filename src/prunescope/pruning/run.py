@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from prunescope.analysis.counts import Counts
 from prunescope.architecture import Model
 from prunescope.checkpoint.weights import WeightMap
-from prunescope.interop.hf import assemble, save
+from prunescope.interop.hf import as_stored, assemble, home, mapped, with_generation_settings
 from prunescope.interop.hf_config import config_for
+from prunescope.interop.hf_save import save
+from prunescope.interop.torch_tensors import computing_dtype
 from prunescope.pruning.calibration import CalibrationSet
 from prunescope.pruning.plan import PruningPlan, Target
 from prunescope.pruning.record import pruning_record
@@ -58,14 +60,14 @@ class Pruned:
 
     def save(self, folder: Path) -> None:
         """Write it to `folder`, whole or not at all."""
-        path = self.base.checkpoint.path
-        home = self.base.checkpoint.folder or path.parent
-        save(folder, self.state, self.config, self.record, home)
+        save(folder, self.state, self.config, self.record, home(self.base))
 
     def network(self, device: str) -> transformers.PreTrainedModel:
         """The model, to be run on `device`."""
-        state = {name: tensor.to(device) for name, tensor in self.state.items()}
-        return assemble(self.config, state, str(self.base.checkpoint.path))
+        dtype = computing_dtype(self.base.checkpoint)
+        state = {name: tensor.to(device, dtype) for name, tensor in self.state.items()}
+        network = assemble(self.config, state, str(self.base.checkpoint.path))
+        return with_generation_settings(network, self.base)
 
 
 def prune(
@@ -84,14 +86,16 @@ def prune(
 
     Raises:
         PlanError: scores that are not finite.
-        CheckpointError: weights that cannot be read.
+        CheckpointError: weights that cannot be read, or are no whole model.
     """
     with WeightMap() as weights:
+        # A pruned model of which something is missing would load nowhere.
+        as_stored(model, mapped(model, weights))
         scores = _score(model, plan, targets, weights, calibration, device, progress)
         cuts = tuple(select(t, units) for t, units in zip(targets, scores.units, strict=True))
         state = sliced_state(model, cuts, weights)
-    owned = [n for n, info in model.checkpoint.tensors.items() if info.shared_with is None]
-    parameters = Counts(model.checkpoint.parameters, sum(state[n].numel() for n in owned))
+    stored = {id(tensor): tensor.numel() for tensor in state.values()}
+    parameters = Counts(model.checkpoint.parameters, sum(stored.values()))
     return Pruned(
         model,
         state,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from prunescope.architecture import Model
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.extras import require
-from prunescope.interop.hf import assemble, mapped
-from prunescope.interop.torch_tensors import as_tensor
+from prunescope.interop.hf import as_stored, mapped
+from prunescope.interop.torch_tensors import as_tensor, computing_dtype
 from prunescope.pruning.calibration import CalibrationSet
 from prunescope.pruning.groups import Member
 from prunescope.pruning.importance import combine, magnitude, taylor, unit_scores
@@ -70,14 +70,10 @@ def taylor_scores(
     """Taylor scores from one backward pass over the whole calibration set.
 
     Only the targets' weights have gradients, and each gradient is turned into scores and freed
-    as soon as it is complete, so they are never all in memory at once. Weights of dtype F16 are
-    computed in float32 on the CPU, all others as stored.
+    as soon as it is complete, so they are never all in memory at once. A model of dtype F16 is
+    computed in float32 on the CPU, any other as `computing_dtype` says.
     """
-    network = assemble(
-        model.checkpoint.config,
-        _computable(mapped(model, weights), device),
-        str(model.checkpoint.path),
-    )
+    network = as_stored(model, _computable(model, weights, device))
     wanted: dict[str, list[tuple[int, int, Member]]] = defaultdict(list)
     for number, target in enumerate(targets):
         for place, member in enumerate(target.group.members):
@@ -109,11 +105,8 @@ def taylor_scores(
     return Scores(units, loss.item())
 
 
-def _computable(state: dict[str, Tensor], device: str) -> dict[str, Tensor]:
-    half = torch.device(device).type == "cpu"
-
-    def convert(tensor: Tensor) -> Tensor:
-        dtype = torch.float32 if half and tensor.dtype == torch.float16 else None
-        return tensor.to(device, dtype)
-
-    return {name: convert(tensor) for name, tensor in state.items()}
+def _computable(model: Model, weights: WeightMap, device: str) -> dict[str, Tensor]:
+    dtype = computing_dtype(model.checkpoint)
+    if dtype == torch.float16 and torch.device(device).type == "cpu":
+        dtype = torch.float32
+    return {name: tensor.to(device, dtype) for name, tensor in mapped(model, weights).items()}

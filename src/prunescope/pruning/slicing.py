@@ -33,11 +33,13 @@ def sliced_state(model: Model, cuts: Sequence[Cut], weights: WeightMap) -> dict[
                 kept[member.tensor.name].append((member.axis, rows))
     state: dict[str, Tensor] = {}
     for name, info in model.checkpoint.tensors.items():
-        if info.shared_with is not None and name not in kept:
-            state[name] = state[info.shared_with]
+        owner = info.shared_with
+        # Layers may share a tensor that only one of them has cut.
+        if owner is not None and kept.get(name) == kept.get(owner):
+            state[name] = state[owner]
             continue
         tensor = as_tensor(weights, info)
-        for axis, rows in kept[name]:
+        for axis, rows in kept.get(name, ()):
             tensor = tensor.index_select(axis, torch.tensor(rows))
         state[name] = tensor.contiguous()
     return state

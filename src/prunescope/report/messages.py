@@ -109,7 +109,6 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     ),
     "prune_scoring": ("反向传播并评分", "Backward pass and scoring"),
     "prune_magnitude": ("计算权重重要性", "Scoring weights"),
-    "prune_saving": ("切片并保存", "Slicing and saving"),
     "prune_loss": ("校准损失: {loss:.4f}", "Calibration loss: {loss:.4f}"),
     "prune_result": (
         "#参数 剪枝前: {a:,}, 剪枝后: {b:,}, 保留率 = {p:.4f}%",
@@ -142,7 +141,6 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "help_lang": ("输出语言", "language of the output"),
     "help_json": ("以 JSON 输出到标准输出", "print JSON to standard output"),
     "help_quiet": ("不显示进度条", "no progress bars"),
-    "help_help": ("显示此帮助", "show this help"),
     "help_original": (
         "原始模型: 目录, 权重文件或分片索引",
         "the original model: a folder, a weight file or a shard index",
