@@ -1,0 +1,1 @@
+"""What the headers tell, against figures derived by hand."""

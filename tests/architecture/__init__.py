@@ -1,0 +1,1 @@
+"""Names and shapes of tensors, against transformers' own models."""

@@ -1,0 +1,1 @@
+"""Readers of files: what they understand, and what they refuse."""

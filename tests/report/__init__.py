@@ -1,0 +1,1 @@
+"""What users and scripts are given to read."""
