@@ -21,7 +21,7 @@ lint: setup
 	$(BIN)/mypy
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadgroup
 
 bench: setup
 	for script in benchmarks/*.py; do $(BIN)/python "$$script" || exit; done

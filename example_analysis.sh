@@ -23,7 +23,14 @@ PYTHON="${PYTHON:-python3}"
 VENV=".venv"
 
 fail() { echo "example_analysis.sh: $*" >&2; exit 2; }
-step() { printf '\n\033[1m▶ %s\033[0m\n' "$*"; }
+# Both take a text in Chinese and in English, and say it in the language that the scripts speak.
+say() { if [[ "$PRUNESCOPE_LANG" == en ]]; then echo "$2"; else echo "$1"; fi; }
+step() {
+    local bold="" plain=""
+    if [[ -t 1 && -z "${NO_COLOR:-}" ]]; then bold=$'\033[1m' plain=$'\033[0m'; fi
+    printf '\n%s▶ %s%s\n' "$bold" "$(say "$@")" "$plain"
+}
+export PRUNESCOPE_LANG="${PRUNESCOPE_LANG:-zh}"
 
 [[ "$ORIGINAL_MODEL" == "$DEMO_MODEL" || -e "$ORIGINAL_MODEL" ]] ||
     fail "ORIGINAL_MODEL=$ORIGINAL_MODEL: no such folder; edit the variables at the top"
@@ -40,7 +47,7 @@ raise SystemExit(not all(map(find_spec, ("prunescope", "torch", "transformers", 
 END
 }
 if ! installed; then
-    step "Setting up $VENV (once)"
+    step "安装到 $VENV (仅一次, 约需几分钟)" "Setting up $VENV (once; takes minutes)"
     command -v "$PYTHON" >/dev/null || fail "$PYTHON not found: install Python 3.10 or later"
     "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
         fail "$("$PYTHON" --version): prunescope needs Python 3.10 or later"
@@ -52,11 +59,11 @@ fi
 python="$VENV/bin/python"
 
 if [[ "$ORIGINAL_MODEL" == "$DEMO_MODEL" ]]; then
-    step "The original model"
+    step "原始模型" "The original model"
     "$VENV/bin/prunescope" demo-model "$ORIGINAL_MODEL"
 fi
 
-step "1/3 Pruning (llama3.py)"
+step "1/3 剪枝 (llama3.py)" "1/3 Pruning (llama3.py)"
 prune=(llama3.py
     --base_model "$ORIGINAL_MODEL" --pruning_ratio "$PRUNING_RATIO" --block_wise
     --block_mlp_layer_start "$LAYER_START" --block_mlp_layer_end "$LAYER_END"
@@ -66,18 +73,18 @@ pruned="prune_log/$PRUNED_NAME/pytorch_model.bin"
 # A pruned model is reused only if the same command made it.
 receipt="prune_log/.$PRUNED_NAME.command"
 if [[ -f "$pruned" && -f "$receipt" && "$(<"$receipt")" == "${prune[*]}" ]]; then
-    echo "$pruned stands already (delete it to prune again)"
+    say "$pruned 已存在, 直接使用 (删除后会重新剪枝)" "$pruned stands already (delete it to prune again)"
 else
     "$python" "${prune[@]}"
     echo "${prune[*]}" >"$receipt"
 fi
 
-step "2/3 Size (check_model_size.py)"
+step "2/3 大小 (check_model_size.py)" "2/3 Size (check_model_size.py)"
 "$python" check_model_size.py --original_model "$ORIGINAL_MODEL" --pruned_model "$pruned"
 
-step "3/3 Analysis (analyze_pruning.py)"
+step "3/3 分析 (analyze_pruning.py)" "3/3 Analysis (analyze_pruning.py)"
 "$python" analyze_pruning.py --original_model "$ORIGINAL_MODEL" --pruned_model "$pruned" \
     --output "$OUTPUT_CSV" --plot "$OUTPUT_PLOT"
 
-step "Written"
+step "已写出" "Written"
 for file in "$pruned" "$OUTPUT_CSV" "$OUTPUT_PLOT"; do echo "$PWD/$file"; done

@@ -1,0 +1,125 @@
+"""What the READMEs say is true: options, output, code and links, in both languages."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from prunescope.cli import analyze, prune, size
+from prunescope.report.messages import Messages
+from tests.e2e.conftest import Example
+from tests.support.scripts import ROOT, environment
+
+# One worker makes the example and looks at it.
+pytestmark = pytest.mark.xdist_group("example")
+READMES = {"en": ROOT / "README.md", "zh": ROOT / "README.zh-CN.md"}
+DOCUMENTS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+)
+SCRIPTS = {
+    "llama3.py": prune.script,
+    "check_model_size.py": size.script,
+    "analyze_pruning.py": analyze.script,
+}
+
+
+def text_of(language: str) -> str:
+    return READMES[language].read_text("utf-8")
+
+
+def section(text: str, title: str) -> str:
+    """What stands between this heading and the next of its level."""
+    start = text.index(f"### `{title}`")
+    end = text.find("\n### ", start + 1)
+    return text[start : end if end > 0 else None]
+
+
+def blocks(text: str, mark: str) -> list[str]:
+    return re.findall(rf"<!-- {mark} -->\n```\w+\n(.*?)```", text, re.DOTALL)
+
+
+def anchors(markdown: str) -> set[str]:
+    """GitHub's anchors of the headings: lower case, punctuation dropped, spaces to hyphens."""
+    headings = re.findall(r"^#+ (.+)$", markdown, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+@pytest.mark.parametrize("language", READMES)
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_option_is_documented_with_its_default(language: str, script: str) -> None:
+    rows = dict(
+        re.findall(r"^\| `(--\w+)` \| *([^|]*?) *\|", section(text_of(language), script), re.M)
+    )
+    options = {
+        parameter.opts[0]: parameter
+        for parameter in SCRIPTS[script](Messages("zh")).params
+        if isinstance(parameter, click.Option)
+    }
+    assert set(rows) == set(options)
+    for name, option in options.items():
+        default = option.default
+        if isinstance(default, str | int | float | Path) and not isinstance(default, bool):
+            assert rows[name] == str(default), name
+
+
+@pytest.mark.parametrize("language", READMES)
+def test_the_output_shown_is_the_output(example: Example, language: str) -> None:
+    shown = blocks(text_of(language), f"output of analyze, {language}")
+    assert shown
+    done = subprocess.run(
+        [sys.executable, "analyze_pruning.py", "--original_model=models/SmolLM2-135M-Instruct",
+         "--pruned_model=prune_log/llama_prune", f"--lang={language}", "--output=again.csv"],
+        cwd=example.folder, env=environment(), capture_output=True, encoding="utf-8", check=True,
+    )  # fmt: skip
+    printed = done.stdout.splitlines()
+    for block in shown:
+        # In order: an ellipsis stands for lines left out.
+        position = 0
+        for line in block.splitlines():
+            if line.strip() == "…":
+                continue
+            position = printed.index(line, position) + 1
+
+
+@pytest.mark.parametrize("language", READMES)
+def test_the_python_shown_runs(example: Example, language: str) -> None:
+    shown = blocks(text_of(language), "runnable")
+    assert len(shown) == 2
+    for code in shown:
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=example.folder, env=environment(),
+            capture_output=True, encoding="utf-8", check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_leads_somewhere(document: str) -> None:
+    path = ROOT / document
+    text = path.read_text("utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith(("http://", "https://")):
+            continue
+        name, _, anchor = target.partition("#")
+        other = (path.parent / name).resolve() if name else path
+        assert other.exists(), target
+        if anchor:
+            assert anchor in anchors(other.read_text("utf-8")), target
+
+
+def test_both_readmes_have_the_same_parts() -> None:
+    def outline(text: str) -> list[int]:
+        return [len(marks) for marks in re.findall(r"^(#+) ", text, re.MULTILINE)]
+
+    def code(text: str) -> list[str]:
+        return re.findall(r"^```(\w+)$", text, re.MULTILINE)
+
+    assert outline(text_of("en")) == outline(text_of("zh"))
+    assert code(text_of("en")) == code(text_of("zh"))
