@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 
 class PrunescopeError(Exception):
     """Base of every error whose message is meant for the user, in one line."""
@@ -12,9 +10,10 @@ class PrunescopeError(Exception):
 class CheckpointError(PrunescopeError):
     """A file that cannot be read as the checkpoint it claims to be."""
 
-    def __init__(self, path: str | Path, cause: str) -> None:
-        super().__init__(f"{printable(str(path))}: {printable(cause)}")
-        self.path = str(path)
+    def __init__(self, place: object, cause: str) -> None:
+        """`place` is a path, file or folder; `str()` of it is what the user should look at."""
+        super().__init__(f"{printable(str(place))}: {printable(cause)}")
+        self.path = str(place)
         self.cause = cause
 
 

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from prunescope.checkpoint import open_checkpoint
+from prunescope.checkpoint.storage import LocalFolder
 from prunescope.errors import CheckpointError, NoWeights
 
 
@@ -105,15 +106,15 @@ def test_files_of_two_formats_are_refused(tmp_path: Path) -> None:
 def test_config_and_folder_belong_to_the_model(tmp_path: Path) -> None:
     path = put(tmp_path / "model.safetensors", "w")
     lone = open_checkpoint(path)
-    assert (lone.folder, lone.config) == (None, {})
-    assert open_checkpoint(tmp_path).folder == tmp_path
+    assert (lone.home, lone.owns_home, lone.config) == (LocalFolder(tmp_path), False, {})
+    assert open_checkpoint(tmp_path).owns_home
 
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     for named in (path, tmp_path):
         checkpoint = open_checkpoint(named)
         assert checkpoint.config == {"model_type": "llama"}
-        assert checkpoint.folder == tmp_path
-        assert checkpoint.path == named
+        assert (checkpoint.home, checkpoint.owns_home) == (LocalFolder(tmp_path), True)
+        assert checkpoint.path == str(named)
 
 
 @pytest.mark.parametrize("content", [b"[]", b"{", b"\xff", b'{"a": 1, "a": 2}', b'{"a": NaN}'])
@@ -140,7 +141,10 @@ OTHERS = {
 NOT_MODELS = OTHERS | {
     "pickle": (b"\x80\x02}q\x00.", "bare pickle"),
     "empty": (b"", "empty"),
-    "HTML": (b"<!DOCTYPE html><html>", "neither safetensors nor a torch zip file"),
+    "HTML": (
+        b"<!DOCTYPE html><html>",
+        "in no format that prunescope reads: torch zip, safetensors",
+    ),
 }
 
 

@@ -205,6 +205,6 @@ def test_reading_errors_of_the_system_are_one_line(
     def broken(_: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("prunescope.checkpoint.opening.find_weights", broken)
+    monkeypatch.setattr("os.scandir", broken)
 
     assert refuse(model, "Permission denied") == f"{model}: cannot be read (Permission denied)"

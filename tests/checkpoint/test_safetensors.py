@@ -10,6 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import save, save_file
 
 from prunescope.checkpoint import open_checkpoint
+from prunescope.checkpoint.storage import LocalFile
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import CheckpointError
 from tests.support.tensors import raw_bytes
@@ -93,7 +94,7 @@ def test_parameters_are_elements_and_dtypes_say_how_many_of_each(tmp_path: Path)
     assert checkpoint.parameters == 12 + 1 + 5
     assert checkpoint.dtypes == {"F32": 13, "F16": 5}
     assert checkpoint.format == "safetensors"
-    assert checkpoint.files == (path,)
+    assert checkpoint.files == (LocalFile(path),)
 
 
 def test_the_content_decides_and_not_the_name(tmp_path: Path) -> None:

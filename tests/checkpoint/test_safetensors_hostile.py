@@ -34,7 +34,7 @@ def one(**fields: object) -> bytes:
 
 
 HOSTILE = {
-    "no bytes at all": (b"", "truncated"),
+    "no bytes at all": (b"", "is an empty file"),
     "seven bytes": (bytes(7), "truncated"),
     "header beyond the file": (b"\xff\x00\x00\x00\x00\x00\x00\x00{}", "truncated: header of 255"),
     "header over 100 MB": ((100_000_001).to_bytes(8, "little") + b"{", "over 100 MB"),

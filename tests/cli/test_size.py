@@ -147,7 +147,7 @@ CASES = {
     "a damaged model": (make_damaged_log, (), "prune_log/a/pytorch_model.bin: truncated"),
     "missing": (None, ("--pruned_model=gone.bin",), "gone.bin: no such file or directory"),
     "a folder without weights": (make_empty_log, ("--original_model=prune_log",), "no weights"),
-    "no model": (make_text, ("--original_model=notes.txt",), "notes.txt: neither safetensors"),
+    "no model": (make_text, ("--original_model=notes.txt",), "notes.txt: in no format"),
     "truncated": (make_truncated, ("--original_model=m.safetensors",), "m.safetensors: truncated"),
     "an unknown option": (None, ("--orignal_model=x",), "--orignal_model"),
 }

@@ -17,6 +17,7 @@ class ModelSize:
 
     Attributes:
         path: what was asked about.
+        weight_files: as the user would name them.
         weight_bytes: length of the weight files together.
         folder_bytes: length of every file in the model's folder, sub-folders included; None for
             a lone file.
@@ -25,9 +26,9 @@ class ModelSize:
         shared: tied tensors, name → the tensor that holds the bytes.
     """
 
-    path: Path
+    path: str
     format: str
-    weight_files: tuple[Path, ...]
+    weight_files: tuple[str, ...]
     weight_bytes: int
     folder_bytes: int | None
     parameters: int
@@ -58,9 +59,9 @@ def measure(checkpoint: Checkpoint) -> ModelSize:
     return ModelSize(
         checkpoint.path,
         checkpoint.format,
-        checkpoint.files,
-        sum(file.stat().st_size for file in checkpoint.files),
-        None if checkpoint.folder is None else _folder_bytes(checkpoint.folder),
+        tuple(str(file) for file in checkpoint.files),
+        sum(file.size for file in checkpoint.files),
+        checkpoint.home.total_bytes() if checkpoint.owns_home else None,
         checkpoint.parameters,
         checkpoint.dtypes,
         checkpoint.shared,
@@ -84,7 +85,3 @@ def pruned_models(root: Path) -> list[ModelSize]:
     if not sizes:
         raise CheckpointError(root, "holds no pruned model")
     return sizes
-
-
-def _folder_bytes(folder: Path) -> int:
-    return sum(entry.stat().st_size for entry in folder.rglob("*") if entry.is_file())

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
-from typing import Any
+from collections.abc import Sequence
 
 from prunescope.checkpoint.jsonfile import read_object
+from prunescope.checkpoint.storage import File, Folder
 from prunescope.errors import CheckpointError, NoWeights
 
 INDEX_SUFFIX = ".index.json"
@@ -22,75 +21,44 @@ _SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
 _NOT_WEIGHTS = {"training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt"}
 
 
-def find_weights(folder: Path) -> tuple[tuple[Path, ...], dict[str, Path]]:
-    """The weight files of `folder`, and tensor → file where an index says so.
+def find_weights(folder: Folder) -> tuple[dict[str, File], dict[str, str]]:
+    """The weight files of `folder` by name, and tensor → file name where an index says so.
 
     Raises:
         NoWeights: none here.
         CheckpointError: an index that names a file outside the folder.
     """
+    names = folder.names()
     for name in _PREFERRED:
-        if (folder / name).is_file():
+        if name in names:
             if name.endswith(INDEX_SUFFIX):
-                return read_index(folder / name)
-            return (inside(folder, name),), {}
-    indexes = sorted(folder.glob("*" + INDEX_SUFFIX))
-    if indexes:
-        return read_index(indexes[0])
+                return read_index(folder, name)
+            return {name: folder.file(name)}, {}
+    index = next((name for name in names if name.endswith(INDEX_SUFFIX)), None)
+    if index is not None:
+        return read_index(folder, index)
     for suffix in _SUFFIXES:
-        names = sorted(
-            entry.name
-            for entry in folder.iterdir()
-            if entry.suffix == suffix and entry.is_file() and entry.name not in _NOT_WEIGHTS
-        )
-        if names:
-            return tuple(inside(folder, name) for name in names), {}
-    raise NoWeights(folder, "no weights here: no .safetensors, .bin, .pt or .pth file")
+        found = _weights(names, suffix)
+        if found:
+            return {name: folder.file(name) for name in found}, {}
+    raise NoWeights(folder, f"no weights here: no {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}")
 
 
-def read_index(path: Path) -> tuple[tuple[Path, ...], dict[str, Path]]:
-    """The shards an index file names, in order of name, and its tensor → file map."""
-    index = read_object(path, "shard index")
-    names = index.get("weight_map")
-    if not isinstance(names, dict) or not names:
-        raise CheckpointError(path, "shard index has no weight_map")
-    if not all(isinstance(name, str) for name in names.values()):
-        raise CheckpointError(path, "weight_map names a file that is not a string")
-    shards = {name: inside(path.parent, name) for name in sorted(set(names.values()))}
-    for name, shard in shards.items():
-        if not shard.is_file():
-            raise CheckpointError(path, f"shard {name!r} is missing")
-    return tuple(shards.values()), {tensor: shards[name] for tensor, name in names.items()}
+def _weights(names: Sequence[str], suffix: str) -> list[str]:
+    return [name for name in names if name.endswith(suffix) and name not in _NOT_WEIGHTS]
 
 
-def inside(folder: Path, name: str) -> Path:
-    """`folder/name`, once it is sure not to lead out of the folder.
-
-    A link may lead into the `blobs` of the same model in the hub's cache, whose snapshots are
-    made of such links.
-
-    Raises:
-        CheckpointError: an absolute path, `..`, or a link that leaves the folder.
-    """
-    pure = PurePosixPath(name)
-    if pure.is_absolute() or ".." in pure.parts or "\0" in name or "\\" in name:
-        raise CheckpointError(folder, f"file name {name!r} leads out of the folder")
-    path = folder / name
-    try:
-        target, root = path.resolve(), folder.resolve()
-    except (OSError, RuntimeError, UnicodeError) as err:
-        # Before Python 3.13 a loop of links is a RuntimeError.
-        raise CheckpointError(folder, f"file name {name!r} cannot be followed ({err})") from None
-    allowed = [root]
-    if root.parent.name == "snapshots":
-        allowed.append(root.parent.parent / "blobs")
-    if not any(target.is_relative_to(place) for place in allowed):
-        raise CheckpointError(path, "is a link that leaves the model's folder")
-    return path
-
-
-def read_config(folder: Path) -> Mapping[str, Any]:
-    """`config.json` of `folder`; empty without one."""
-    if not (folder / "config.json").is_file():
-        return {}
-    return read_object(inside(folder, "config.json"), "config.json")
+def read_index(folder: Folder, name: str) -> tuple[dict[str, File], dict[str, str]]:
+    """The shards that the index `name` lists, by name, and its tensor → shard map."""
+    file = folder.file(name)
+    index = read_object(file, "shard index")
+    places = index.get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise CheckpointError(file, "shard index has no weight_map")
+    if not all(isinstance(shard, str) for shard in places.values()):
+        raise CheckpointError(file, "weight_map names a file that is not a string")
+    shards = {shard: folder.file(shard) for shard in sorted(set(places.values()))}
+    for shard in shards:
+        if not folder.has(shard):
+            raise CheckpointError(file, f"shard {shard!r} is missing")
+    return shards, places

@@ -1,102 +1,104 @@
-"""What did the user name, and which reader understands it? The content decides, not the name."""
+"""What did the user name? A file, a shard index or a folder, opened as one checkpoint."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from prunescope.checkpoint import safetensors, torch_zip
-from prunescope.checkpoint.folder import INDEX_SUFFIX, find_weights, read_config, read_index
-from prunescope.checkpoint.types import Checkpoint, TensorInfo
+from prunescope.checkpoint.folder import INDEX_SUFFIX, find_weights, read_index
+from prunescope.checkpoint.formats import read
+from prunescope.checkpoint.jsonfile import read_beside
+from prunescope.checkpoint.storage import File, Folder, LocalFile, LocalFolder
+from prunescope.checkpoint.types import Checkpoint, Contents, TensorInfo
 from prunescope.errors import CheckpointError
 
-_KNOWN_OTHERS = {
-    b"GGUF": "is a GGUF file; prunescope reads safetensors and torch zip files",
-    b"version https://git-lfs": "is a Git LFS pointer: run  git lfs pull",
-}
-_PICKLE = "is a bare pickle (torch < 1.6, or not a model); save it again with torch >= 1.6"
-_UNKNOWN = "neither safetensors nor a torch zip file"
+CONFIG = "config.json"
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
     """Read the headers of a file, a shard index or a model folder.
 
     Args:
-        path: a `.safetensors` or `torch.save` file, a `*.index.json`, or a folder of them.
+        path: a weight file, a `*.index.json`, or a folder of them.
 
     Raises:
         CheckpointError: naming file and cause, for whatever cannot be read as a checkpoint.
     """
-    path = Path(path)
+    folder, name = locate(path)
+    if name is None:
+        files, places = find_weights(folder)
+    elif name.endswith(INDEX_SUFFIX):
+        files, places = read_index(folder, name)
+    else:
+        files, places = {name: _named(path, folder, name)}, {}
+    found = [read(file) for file in files.values()]
+    formats = sorted({kind for kind, _ in found})
+    if len(formats) > 1:
+        raise CheckpointError(path, f"shards of different formats: {', '.join(formats)}")
+    contents = [content for _, content in found]
+    tensors = _merged(files, contents, places)
+    _check_complete(tensors, places, path)
+    metadata: dict[str, str] = {}
+    config: dict[str, Any] = {}
+    for content in contents:
+        metadata.update(content.metadata)
+        config.update(content.config)
+    return Checkpoint(
+        str(path),
+        formats[0],
+        tensors,
+        tuple(files.values()),
+        folder,
+        metadata,
+        read_beside(folder, CONFIG) or config,
+        name is None or folder.has(CONFIG),
+    )
+
+
+def locate(path: str | Path) -> tuple[Folder, str | None]:
+    """The folder that `path` is, or that it lies in; and the file's name, where it is a file.
+
+    Raises:
+        CheckpointError: there is nothing of that name.
+    """
+    local = Path(path)
     try:
-        if path.is_dir():
-            files, places = find_weights(path)
-        elif not path.exists():
+        if local.is_dir():
+            return LocalFolder(local), None
+        if not local.exists():
             raise CheckpointError(path, "no such file or directory")
-        elif path.name.endswith(INDEX_SUFFIX):
-            files, places = read_index(path)
-        else:
-            files, places = (path,), {}
     except OSError as err:
         raise CheckpointError(path, f"cannot be read ({err.strerror})") from None
+    return LocalFolder(local.parent), local.name
+
+
+def _named(path: str | Path, folder: Folder, name: str) -> File:
+    # A file that the user names may be a link to anywhere.
+    return folder.file(name) if folder.local is None else LocalFile(Path(path))
+
+
+def _merged(
+    files: Mapping[str, File], contents: list[Contents], places: Mapping[str, str]
+) -> dict[str, TensorInfo]:
     tensors: dict[str, TensorInfo] = {}
-    metadata: dict[str, str] = {}
-    kinds: set[str] = set()
-    for file in files:
-        kind, found, notes = _read(file)
-        kinds.add(kind)
-        metadata.update(notes)
-        _merge(tensors, found, places, file)
-    _check_complete(tensors, places, path)
-    if len(kinds) > 1:
-        raise CheckpointError(path, f"shards of different formats: {', '.join(sorted(kinds))}")
-    folder = path if path.is_dir() else path.parent
-    config = read_config(folder)
-    own = folder if path.is_dir() or (folder / "config.json").is_file() else None
-    return Checkpoint(path, kinds.pop(), tensors, files, metadata, config, own)
-
-
-def _read(file: Path) -> tuple[str, dict[str, TensorInfo], dict[str, str]]:
-    try:
-        with file.open("rb") as stream:
-            head = stream.read(64)
-        size = file.stat().st_size
-    except OSError as err:
-        raise CheckpointError(file, f"cannot be read ({err.strerror})") from None
-    if torch_zip.looks_like(head):
-        return "torch zip", torch_zip.read_header(file), {}
-    if not safetensors.looks_like(head, size):
-        for magic, cause in _KNOWN_OTHERS.items():
-            if head.startswith(magic):
-                raise CheckpointError(file, cause)
-        if file.suffix != ".safetensors":
-            cause = _PICKLE if head.startswith(b"\x80") else _UNKNOWN
-            raise CheckpointError(file, cause if head else "empty")
-    tensors, notes = safetensors.read_header(file)
-    return "safetensors", tensors, notes
-
-
-def _merge(
-    tensors: dict[str, TensorInfo],
-    found: Mapping[str, TensorInfo],
-    places: Mapping[str, Path],
-    file: Path,
-) -> None:
-    for name, tensor in found.items():
-        if name in tensors:
-            raise CheckpointError(file, f"tensor {name!r} is also in {tensors[name].file.name}")
-        if places and places.get(name) != file:
-            listed = places.get(name)
-            cause = f"is listed in {listed.name}" if listed else "is not in the shard index"
-            raise CheckpointError(file, f"tensor {name!r} {cause}")
-        tensors[name] = tensor
+    for (shard, file), content in zip(files.items(), contents, strict=True):
+        for name, tensor in content.tensors.items():
+            if name in tensors:
+                raise CheckpointError(file, f"tensor {name!r} is also in {tensors[name].file.name}")
+            if places and places.get(name) != shard:
+                listed = places.get(name)
+                cause = f"is listed in {listed}" if listed else "is not in the shard index"
+                raise CheckpointError(file, f"tensor {name!r} {cause}")
+            tensors[name] = tensor
+    return tensors
 
 
 def _check_complete(
-    tensors: Mapping[str, TensorInfo], places: Mapping[str, Path], path: Path
+    tensors: Mapping[str, TensorInfo], places: Mapping[str, str], path: str | Path
 ) -> None:
     missing = next((name for name in places if name not in tensors), None)
     if missing is not None:
-        raise CheckpointError(path, f"tensor {missing!r} is not in shard {places[missing].name}")
+        raise CheckpointError(path, f"tensor {missing!r} is not in shard {places[missing]}")
     if not tensors:
         raise CheckpointError(path, "holds no tensor")

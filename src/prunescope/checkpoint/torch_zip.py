@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
-from pathlib import Path
 from typing import Any
 
 from prunescope.checkpoint.dtypes import TORCH_DTYPES, TORCH_STORAGES, bytes_of
@@ -23,7 +22,8 @@ from prunescope.checkpoint.pickle_machine import (
     PickleError,
     interpret,
 )
-from prunescope.checkpoint.types import TensorInfo
+from prunescope.checkpoint.storage import File
+from prunescope.checkpoint.types import Contents, TensorInfo
 from prunescope.checkpoint.zip_directory import ZipRecord, read_directory, read_record
 from prunescope.errors import CheckpointError
 
@@ -33,39 +33,30 @@ _WRAPPERS = {"_rebuild_parameter", "_rebuild_parameter_with_state"}
 _REBUILDING_MODULES = {"torch._utils", "torch._tensor"}
 
 
-def looks_like(head: bytes) -> bool:
-    """Whether a file that starts with `head` is a zip archive."""
-    return head.startswith(b"PK\x03\x04")
-
-
-def read_header(path: Path) -> dict[str, TensorInfo]:
+def read(file: File) -> Contents:
     """The tensors of the state dict in one file, in its order.
 
     Raises:
         CheckpointError: not a torch archive, malformed, or without a tensor at its top level.
     """
-    try:
-        with path.open("rb") as stream:
-            records = read_directory(stream, path)
-            pickles = [r for r in records.values() if r.name.endswith("/data.pkl")]
-            if len(pickles) != 1:
-                raise CheckpointError(path, "a zip archive, but not one torch.save wrote")
-            raw = read_record(stream, pickles[0], path, MAX_PICKLE)
-    except OSError as err:
-        raise CheckpointError(path, f"cannot be read ({err.strerror})") from None
+    records = read_directory(file)
+    pickles = [r for r in records.values() if r.name.endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise CheckpointError(file, "a zip archive, but not one torch.save wrote")
+    raw = read_record(file, pickles[0], MAX_PICKLE)
     try:
         root = interpret(raw).root
     except PickleError as err:
-        raise CheckpointError(path, f"data.pkl: {err}") from None
+        raise CheckpointError(file, f"data.pkl: {err}") from None
     folder = pickles[0].name.removesuffix("data.pkl")
-    tensors = _tensors(root, records, folder, path)
+    tensors = _tensors(root, records, folder, file)
     if not tensors:
-        raise CheckpointError(path, "holds no state dict: no tensor at its top level")
-    return tensors
+        raise CheckpointError(file, "holds no state dict: no tensor at its top level")
+    return Contents(tensors)
 
 
 def _tensors(
-    root: Any, records: Mapping[str, ZipRecord], folder: str, path: Path
+    root: Any, records: Mapping[str, ZipRecord], folder: str, file: File
 ) -> dict[str, TensorInfo]:
     found: dict[str, TensorInfo] = {}
     owners: dict[tuple[int, int, tuple[int, ...]], str] = {}
@@ -76,8 +67,8 @@ def _tensors(
         if stored is None:
             # Left out, it would be missing from every count.
             kind = value.function.name
-            raise CheckpointError(path, f"tensor {name!r} ({kind}) is not one this reader knows")
-        info = _locate(name, stored, records, folder, path)
+            raise CheckpointError(file, f"tensor {name!r} ({kind}) is not one this reader knows")
+        info = _locate(name, stored, records, folder, file)
         region = (info.record or 0, info.offset, info.shape)
         owner = owners.setdefault(region, name)
         if owner != name and info.nbytes:
@@ -150,11 +141,11 @@ def _is_shape(value: Any) -> bool:
 
 
 def _locate(
-    name: str, stored: _Stored, records: Mapping[str, ZipRecord], folder: str, path: Path
+    name: str, stored: _Stored, records: Mapping[str, ZipRecord], folder: str, file: File
 ) -> TensorInfo:
     record = records.get(f"{folder}data/{stored.key}")
     if record is None:
-        raise CheckpointError(path, f"tensor {name!r}: its storage {stored.key!r} is missing")
+        raise CheckpointError(file, f"tensor {name!r}: its storage {stored.key!r} is missing")
     empty = prod(stored.shape) == 0
     reach = sum((n - 1) * s for n, s in zip(stored.shape, stored.strides, strict=True))
     elements = 0 if empty else reach + 1
@@ -165,7 +156,7 @@ def _locate(
     assert nbytes is not None
     if begin + nbytes > record.size:
         raise CheckpointError(
-            path,
+            file,
             f"tensor {name!r} needs {begin + nbytes} bytes of storage {stored.key!r}, "
             f"which has {record.size}",
         )
@@ -174,7 +165,7 @@ def _locate(
         name,
         stored.shape,
         stored.dtype,
-        path,
+        file,
         begin,
         nbytes,
         record=record.header,

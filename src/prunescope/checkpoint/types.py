@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from pathlib import Path
 from typing import Any
+
+from prunescope.checkpoint.storage import File, Folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,27 +16,33 @@ class TensorInfo:
     """One tensor's header.
 
     Attributes:
-        name: as stored in the file.
+        name: as in the model's state dict; wrappers' prefixes (`module.`) are left out.
         shape: logical shape, outermost first.
-        dtype: safetensors' name (`F32`, `BF16`, …).
+        dtype: safetensors' name (`F32`, `BF16`, …), ggml's (`Q4_K`), or that of a quantisation
+            (`GPTQ-4bit`).
         file: the file that holds its bytes.
         offset: where they start: bytes from the start of `file`, or of the zip record whose
             local header lies at `record`.
-        nbytes: bytes from the first element to the last.
+        nbytes: bytes from the first element to the last; of a tensor with `parts`, theirs.
         record: offset of the zip local header in `file`; None outside zip files.
         strides: in elements; None when rows are contiguous.
         shared_with: an earlier tensor that has the same bytes (tied weights); None otherwise.
+        parts: what is stored, where this tensor is not: packed weights with their scales, or
+            the pieces of a tensor that several processes saved.
+        start: of a piece, where it begins in the whole along each axis; None otherwise.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
-    file: Path
+    file: File
     offset: int
     nbytes: int
     record: int | None = None
     strides: tuple[int, ...] | None = None
     shared_with: str | None = None
+    parts: tuple[TensorInfo, ...] = ()
+    start: tuple[int, ...] | None = None
 
     @property
     def parameters(self) -> int:
@@ -44,27 +51,45 @@ class TensorInfo:
 
 
 @dataclass(frozen=True)
+class Contents:
+    """What one weight file holds.
+
+    Attributes:
+        tensors: by name, in file order.
+        metadata: the file's own key/value notes.
+        config: the model's config, where the file itself has one.
+    """
+
+    tensors: dict[str, TensorInfo]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """The tensors of one model, over all its files.
 
     Attributes:
         path: what the user named.
-        format: `safetensors` or `torch zip`.
+        format: a name of `prunescope.checkpoint.formats`.
         tensors: by name, in file order.
         files: the weight files, in the order read.
         metadata: the files' own key/value notes.
-        config: the parsed `config.json` beside the weights; empty without one.
-        folder: the directory that is this model's own (it has a `config.json`, or the user
-            named it); None for a lone file.
+        config: the parsed `config.json` beside the weights, else what the weight files say;
+            empty without either.
+        home: the folder that the weights lie in.
+        owns_home: whether that folder is this model's own: it has a `config.json`, or the user
+            named it. Beside a lone file anything may lie.
     """
 
-    path: Path
+    path: str
     format: str
     tensors: Mapping[str, TensorInfo]
-    files: tuple[Path, ...]
+    files: tuple[File, ...]
+    home: Folder
     metadata: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
-    folder: Path | None = None
+    owns_home: bool = False
 
     @cached_property
     def parameters(self) -> int:

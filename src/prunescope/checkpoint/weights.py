@@ -6,6 +6,7 @@ import mmap
 from pathlib import Path
 from types import TracebackType
 
+from prunescope.checkpoint.storage import File
 from prunescope.checkpoint.types import TensorInfo
 from prunescope.checkpoint.zip_directory import data_start
 from prunescope.errors import CheckpointError
@@ -37,22 +38,29 @@ class WeightMap:
         """The tensor's bytes, from its first element to its last: read-only, not copied.
 
         Raises:
-            CheckpointError: the file ends before the tensor does.
+            CheckpointError: the file is remote, or ends before the tensor does; or the tensor is
+                not stored as it is, but in parts.
         """
+        if tensor.parts:
+            raise CheckpointError(
+                tensor.file, f"tensor {tensor.name!r} is stored in parts ({tensor.dtype})"
+            )
         content = self._map(tensor.file)
         begin = tensor.offset
         if tensor.record is not None:
-            with tensor.file.open("rb") as stream:
-                begin += data_start(stream, tensor.record, tensor.file)
+            begin += data_start(tensor.file, tensor.record)
         if begin + tensor.nbytes > len(content):
             raise CheckpointError(tensor.file, f"truncated inside tensor {tensor.name!r}")
         return memoryview(content)[begin : begin + tensor.nbytes]
 
-    def _map(self, file: Path) -> mmap.mmap:
-        if file not in self._maps:
+    def _map(self, file: File) -> mmap.mmap:
+        path = file.local
+        if path is None:
+            raise CheckpointError(file, "is remote: download the model to read its weights")
+        if path not in self._maps:
             try:
-                with file.open("rb") as stream:
-                    self._maps[file] = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+                with path.open("rb") as stream:
+                    self._maps[path] = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
             except (OSError, ValueError) as err:
                 raise CheckpointError(file, f"cannot be mapped ({err})") from None
-        return self._maps[file]
+        return self._maps[path]

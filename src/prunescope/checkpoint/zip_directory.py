@@ -7,12 +7,10 @@ archive cannot unpack to more than its own size.
 
 from __future__ import annotations
 
-import os
 import struct
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
 
+from prunescope.checkpoint.storage import File
 from prunescope.errors import CheckpointError
 
 MAX_DIRECTORY = 256 << 20
@@ -33,81 +31,74 @@ class ZipRecord:
     header: int
 
 
-def read_directory(stream: BinaryIO, path: Path) -> dict[str, ZipRecord]:
+def read_directory(file: File) -> dict[str, ZipRecord]:
     """The records of the archive by name.
 
     Raises:
         CheckpointError: truncated, a record twice, compressed, encrypted or out of range.
     """
-    size = os.fstat(stream.fileno()).st_size
-    start, length, count = _locate(stream, size, path)
-    if length > MAX_DIRECTORY or start + length > size:
-        raise CheckpointError(path, "zip directory is out of range or over 256 MiB")
-    stream.seek(start)
-    directory = stream.read(length)
+    start, length, count = _locate(file)
+    if length > MAX_DIRECTORY or start + length > file.size:
+        raise CheckpointError(file, "zip directory is out of range or over 256 MiB")
+    directory = file.read_exactly(start, length, "the zip directory")
     records: dict[str, ZipRecord] = {}
     position = 0
     for _ in range(count):
-        record, position = _entry(directory, position, path)
+        record, position = _entry(directory, position, file)
         if record.name in records:
-            raise CheckpointError(path, f"zip record {record.name!r} occurs twice")
+            raise CheckpointError(file, f"zip record {record.name!r} occurs twice")
         if record.header + _LOCAL.size + record.size > start:
-            raise CheckpointError(path, f"zip record {record.name!r} lies outside the file")
+            raise CheckpointError(file, f"zip record {record.name!r} lies outside the file")
         records[record.name] = record
     if position != len(directory):
-        raise CheckpointError(path, "zip directory has bytes after its last record")
+        raise CheckpointError(file, "zip directory has bytes after its last record")
     return records
 
 
-def data_start(stream: BinaryIO, header: int, path: Path) -> int:
+def data_start(file: File, header: int) -> int:
     """Where the bytes of the record whose local header lies at `header` begin."""
-    stream.seek(header)
-    raw = stream.read(_LOCAL.size)
+    raw = file.read(header, _LOCAL.size)
     if len(raw) < _LOCAL.size or raw[:4] != b"PK\x03\x04":
-        raise CheckpointError(path, f"no zip record at byte {header}")
+        raise CheckpointError(file, f"no zip record at byte {header}")
     *_, name_length, extra_length = _LOCAL.unpack(raw)
     return header + _LOCAL.size + int(name_length) + int(extra_length)
 
 
-def read_record(stream: BinaryIO, record: ZipRecord, path: Path, limit: int) -> bytes:
+def read_record(file: File, record: ZipRecord, limit: int) -> bytes:
     """The bytes of one record, at most `limit` of them."""
     if record.size > limit:
         raise CheckpointError(
-            path, f"zip record {record.name!r} has {record.size} bytes: over {limit >> 20} MiB"
+            file, f"zip record {record.name!r} has {record.size} bytes: over {limit >> 20} MiB"
         )
-    stream.seek(data_start(stream, record.header, path))
-    data = stream.read(record.size)
-    if len(data) < record.size:
-        raise CheckpointError(path, f"truncated inside zip record {record.name!r}")
-    return data
+    start = data_start(file, record.header)
+    return file.read_exactly(start, record.size, f"zip record {record.name!r}")
 
 
-def _locate(stream: BinaryIO, size: int, path: Path) -> tuple[int, int, int]:
+def _locate(file: File) -> tuple[int, int, int]:
     """Start, length and number of entries of the central directory."""
-    tail_length = min(size, 0xFFFF + _END.size)
-    stream.seek(size - tail_length)
-    tail = stream.read(tail_length)
+    size = file.size
+    tail_start = max(0, size - 0xFFFF - _END.size)
+    tail = file.read(tail_start, size - tail_start)
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or at + _END.size > len(tail):
-        raise CheckpointError(path, "truncated: the zip archive has no end of directory")
+        raise CheckpointError(file, "truncated: the zip archive has no end of directory")
     _, _, _, _, count, length, start, _ = _END.unpack_from(tail, at)
     locator_at = at - _END64_LOCATOR.size
     if locator_at < 0 or tail[locator_at : locator_at + 4] != b"PK\x06\x07":
         return start, length, count
     _, _, end64, _ = _END64_LOCATOR.unpack_from(tail, locator_at)
     if end64 + _END64.size > size:
-        raise CheckpointError(path, "zip64 directory is out of range")
-    stream.seek(end64)
-    raw = stream.read(_END64.size)
+        raise CheckpointError(file, "zip64 directory is out of range")
+    raw = file.read_exactly(end64, _END64.size, "the zip64 directory")
     if raw[:4] != b"PK\x06\x06":
-        raise CheckpointError(path, "zip64 directory is not where it should be")
+        raise CheckpointError(file, "zip64 directory is not where it should be")
     *_, count, length, start = _END64.unpack(raw)
     return start, length, count
 
 
-def _entry(directory: bytes, at: int, path: Path) -> tuple[ZipRecord, int]:
+def _entry(directory: bytes, at: int, file: File) -> tuple[ZipRecord, int]:
     if at + _ENTRY.size > len(directory):
-        raise CheckpointError(path, "truncated zip directory")
+        raise CheckpointError(file, "truncated zip directory")
     fields = _ENTRY.unpack_from(directory, at)
     magic, flags, method = fields[0], fields[3], fields[4]
     packed, unpacked, name_length, extra_length, comment_length = fields[8:13]
@@ -116,7 +107,7 @@ def _entry(directory: bytes, at: int, path: Path) -> tuple[ZipRecord, int]:
     extra_at = name_at + name_length
     end = extra_at + extra_length + comment_length
     if magic != b"PK\x01\x02" or end > len(directory):
-        raise CheckpointError(path, "damaged zip directory")
+        raise CheckpointError(file, "damaged zip directory")
     name = directory[name_at:extra_at].decode("utf-8", "replace")
     wide = _zip64(directory[extra_at : extra_at + extra_length])
     # The zip64 field lists only the values that are masked, in this order.
@@ -127,9 +118,9 @@ def _entry(directory: bytes, at: int, path: Path) -> tuple[ZipRecord, int]:
     if header == _MASKED and wide:
         header = wide.pop(0)
     if flags & 1:
-        raise CheckpointError(path, f"zip record {name!r} is encrypted")
+        raise CheckpointError(file, f"zip record {name!r} is encrypted")
     if method != 0 or packed != unpacked:
-        raise CheckpointError(path, f"zip record {name!r} is compressed, as torch.save never does")
+        raise CheckpointError(file, f"zip record {name!r} is compressed, as torch.save never does")
     return ZipRecord(name, int(unpacked), int(header)), end
 
 

@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prunescope.checkpoint.jsonfile import read_object
+from prunescope.checkpoint.jsonfile import read_beside
+from prunescope.checkpoint.storage import LocalFolder
 from prunescope.errors import PrunescopeError
 from prunescope.interop.demo_source import GGUF_SHA256, MEMBER, PACKAGE, VERSION, find_gguf
 
@@ -104,7 +105,7 @@ def _stands(folder: Path) -> bool:
         return False
     if not (folder / MARKER).is_file():
         raise PrunescopeError(f"{folder}: holds other files; the demo model needs an empty folder")
-    marker = read_object(folder / MARKER, MARKER)
+    marker = read_beside(LocalFolder(folder), MARKER)
     sizes = marker.get("files")
     if marker != _marker(sizes) or not isinstance(sizes, dict) or not sizes:
         raise PrunescopeError(

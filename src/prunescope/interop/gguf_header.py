@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prunescope.checkpoint import TensorInfo
+from prunescope.checkpoint.storage import LocalFile
 from prunescope.errors import CheckpointError
 from prunescope.extras import require
 
@@ -179,7 +180,7 @@ def _tensors(cursor: _Cursor, count: int, alignment: Any) -> dict[str, TensorInf
         dtype, nbytes = _stored(cursor.path, name, shape, kind)
         if start + offset + nbytes > len(cursor.content):
             raise CheckpointError(cursor.path, f"truncated inside tensor {name!r}")
-        found[name] = TensorInfo(name, shape, dtype, cursor.path, start + offset, nbytes)
+        found[name] = TensorInfo(name, shape, dtype, LocalFile(cursor.path), start + offset, nbytes)
     return found
 
 

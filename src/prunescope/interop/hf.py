@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from prunescope.architecture import Model, Role, describe
 from prunescope.checkpoint import open_checkpoint
-from prunescope.checkpoint.folder import inside
-from prunescope.checkpoint.jsonfile import read_object
+from prunescope.checkpoint.jsonfile import read_beside
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import CheckpointError, PrunescopeError, first_line
 from prunescope.extras import require
@@ -66,7 +65,7 @@ def as_stored(model: Model, state: Mapping[str, torch.Tensor]) -> transformers.P
     Raises:
         CheckpointError: the shapes fit neither each other nor config.json; or as `assemble`.
     """
-    where = str(model.checkpoint.path)
+    where = model.checkpoint.path
     # Before the sizes, which transformers' defaults may fill in, the config itself.
     if not model.checkpoint.config:
         raise CheckpointError(where, "no config.json beside the weights")
@@ -78,9 +77,9 @@ def with_generation_settings(
     network: transformers.PreTrainedModel, model: Model
 ) -> transformers.PreTrainedModel:
     """`network` with the settings (end-of-text tokens) of `model`'s generation_config.json."""
-    folder = model.checkpoint.folder
-    if folder is not None and (folder / "generation_config.json").is_file():
-        settings = read_object(inside(folder, "generation_config.json"), "generation_config.json")
+    checkpoint = model.checkpoint
+    settings = read_beside(checkpoint.home, "generation_config.json")
+    if settings and checkpoint.owns_home:
         network.generation_config = transformers.GenerationConfig.from_dict(settings)
     return network
 
@@ -181,8 +180,15 @@ def token_ids(model: Model, text: str) -> list[int]:
 
 
 def home(model: Model) -> Path:
-    """The folder with what lies beside the weights."""
-    return model.checkpoint.folder or model.checkpoint.path.parent
+    """The folder with what lies beside the weights.
+
+    Raises:
+        CheckpointError: it is not on this machine.
+    """
+    path = model.checkpoint.home.local
+    if path is None:
+        raise CheckpointError(model.checkpoint.path, "is remote: download the model first")
+    return path
 
 
 def load_tokenizer(folder: Path) -> transformers.PreTrainedTokenizerBase:

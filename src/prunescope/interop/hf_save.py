@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prunescope.atomic import replacing_folder
-from prunescope.checkpoint.folder import inside
+from prunescope.checkpoint.storage import LocalFolder
 from prunescope.errors import PrunescopeError, first_line
 from prunescope.extras import require
 
@@ -86,7 +86,7 @@ def save(
         _write_json(temporary / RECORD, record)
         for name in COMPANIONS:
             if (base / name).is_file():
-                shutil.copyfile(inside(base, name), temporary / name)
+                shutil.copyfile(LocalFolder(base).file(name).path, temporary / name)
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

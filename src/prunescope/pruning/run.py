@@ -66,7 +66,7 @@ class Pruned:
         """The model, to be run on `device`."""
         dtype = computing_dtype(self.base.checkpoint)
         state = {name: tensor.to(device, dtype) for name, tensor in self.state.items()}
-        network = assemble(self.config, state, str(self.base.checkpoint.path))
+        network = assemble(self.config, state, self.base.checkpoint.path)
         return with_generation_settings(network, self.base)
 
 

@@ -16,8 +16,8 @@ def analysis_json(comparison: Comparison) -> str:
     return _dump(
         {
             "schema": "prunescope.analysis/1",
-            "original": str(comparison.original.checkpoint.path),
-            "pruned": str(comparison.pruned.checkpoint.path),
+            "original": comparison.original.checkpoint.path,
+            "pruned": comparison.pruned.checkpoint.path,
             "family": comparison.original.family.name,
             "parameters": _counts(comparison.parameters),
             "layers": [
@@ -50,9 +50,9 @@ def sizes_json(sizes: Sequence[ModelSize]) -> str:
             "schema": "prunescope.size/1",
             "models": [
                 {
-                    "path": str(size.path),
+                    "path": size.path,
                     "format": size.format,
-                    "weight_files": [str(file) for file in size.weight_files],
+                    "weight_files": list(size.weight_files),
                     "weight_bytes": size.weight_bytes,
                     "folder_bytes": size.folder_bytes,
                     "parameters": size.parameters,

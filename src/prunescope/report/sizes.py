@@ -19,7 +19,7 @@ def print_sizes(sizes: Sequence[ModelSize], screen: Screen, say: Messages) -> No
     headers = ["size_model", "size_weights", "size_folder", "size_parameters", "size_dtype"]
     rows = [
         [
-            printable(str(size.path)),
+            printable(size.path),
             f"{size.weight_bytes / GIB:.2f} GB",
             "-" if size.folder_bytes is None else f"{size.folder_bytes / GIB:.2f} GB",
             f"{size.parameters:,}",
