@@ -143,7 +143,7 @@ NOT_MODELS = OTHERS | {
     "empty": (b"", "empty"),
     "HTML": (
         b"<!DOCTYPE html><html>",
-        "in no format that prunescope reads: torch zip, safetensors",
+        "in no format that prunescope reads: ",
     ),
 }
 
