@@ -21,6 +21,8 @@ VALID = torch_file({"w": torch.arange(6.0).reshape(2, 3), "b": torch.ones(4).hal
 RECORDS = records(VALID)
 PICKLE = next(data for name, data in RECORDS if name.endswith("/data.pkl"))
 FIRST_ENTRY = VALID.index(b"PK\x01\x02")
+# Where the second record begins: after the first, at the next local header.
+SECOND = VALID.index(b"PK\x03\x04", 4)
 END64 = VALID.rindex(b"PK\x06\x06")
 LOCATOR = VALID.rindex(b"PK\x06\x07")
 # torch always writes the 64-bit end record, the standard library only when it must.
@@ -54,6 +56,7 @@ HOSTILE = {
     "encrypted": (patched(VALID, FIRST_ENTRY + 8, "<H", 1), "is encrypted"),
     "sizes that differ": (patched(VALID, FIRST_ENTRY + 20, "<L", 1), "is compressed"),
     "record beyond the file": (patched(VALID, FIRST_ENTRY + 42, "<L", 1 << 30), "lies outside"),
+    "a record over the next": (patched(VALID, FIRST_ENTRY + 42, "<L", SECOND - 1), "overlaps"),
     "name beyond the directory": (patched(VALID, FIRST_ENTRY + 28, "<H", 65535), "damaged"),
     "directory at byte 0": (patched(NARROW, END + 16, "<L", 0), "damaged zip directory"),
     "directory beyond the file": (patched(NARROW, END + 16, "<L", 1 << 30), "out of range"),

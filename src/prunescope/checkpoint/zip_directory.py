@@ -8,6 +8,7 @@ archive cannot unpack to more than its own size.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from prunescope.checkpoint.storage import File
@@ -35,7 +36,8 @@ def read_directory(file: File) -> dict[str, ZipRecord]:
     """The records of the archive by name.
 
     Raises:
-        CheckpointError: truncated, a record twice, compressed, encrypted or out of range.
+        CheckpointError: truncated, a record twice, compressed, encrypted, out of range, or over
+            another.
     """
     start, length, count = _locate(file)
     if length > MAX_DIRECTORY or start + length > file.size:
@@ -52,7 +54,17 @@ def read_directory(file: File) -> dict[str, ZipRecord]:
         records[record.name] = record
     if position != len(directory):
         raise CheckpointError(file, "zip directory has bytes after its last record")
+    _check_apart(records.values(), file)
     return records
+
+
+def _check_apart(records: Iterable[ZipRecord], file: File) -> None:
+    # Bytes that two records claim would be weights twice.
+    end, last = 0, ""
+    for record in sorted(records, key=lambda r: r.header):
+        if record.header < end:
+            raise CheckpointError(file, f"zip record {record.name!r} overlaps {last!r}")
+        end, last = record.header + _LOCAL.size + record.size, record.name
 
 
 def data_start(file: File, header: int) -> int:
