@@ -1,15 +1,21 @@
-"""How does a result look in a terminal? Sections and tables on top of rich."""
+"""How does a result look in a terminal? Sections and tables, coloured by rich where they are seen.
+
+rich.console takes longer to import than most headers take to read, so output that is piped or
+redirected does without it.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from io import TextIOWrapper
-from typing import Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from rich.cells import cell_len
-from rich.console import Console
-from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 RULE_WIDTH = 98
 Justify = Literal["left", "right"]
@@ -22,17 +28,22 @@ class Screen:
         if stream is None and isinstance(sys.stdout, TextIOWrapper):
             # An ASCII terminal, or a file name that is not UTF-8, is no reason to fail.
             sys.stdout.reconfigure(errors="backslashreplace")
-        self._console = Console(
-            file=stream or sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True
-        )
+        self._stream = stream or sys.stdout
+        seen = self._stream.isatty() or bool(os.environ.get("FORCE_COLOR"))
+        self._console = _console(self._stream) if seen else None
 
     def line(self, text: str = "", style: str = "") -> None:
         """One line, however long."""
+        if self._console is None:
+            self._stream.write(text + "\n")
+            return
+        from rich.text import Text
+
         self._console.print(Text(text, style=style))
 
     def section(self, title: str) -> None:
         """A title between two rules."""
-        rule = "=" * min(RULE_WIDTH, self._console.width if self._console.is_terminal else 1000)
+        rule = "=" * min(RULE_WIDTH, self._console.width if self._console else RULE_WIDTH)
         self.line(rule, "dim")
         self.line(title, "bold")
         self.line(rule, "dim")
@@ -49,6 +60,12 @@ class Screen:
                 for cell, width, side in zip(row, widths, justify, strict=True)
             )
             self.line("  ".join(cells).rstrip(), "bold" if number == 0 else "")
+
+
+def _console(stream: TextIO) -> Console:
+    from rich.console import Console
+
+    return Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def _aligned(text: str, width: int, side: Justify) -> str:
