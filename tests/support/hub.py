@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -37,11 +38,17 @@ class Model:
 
 @dataclass
 class Hub:
-    """Both servers' logs, the models by id, and what the content network takes for a signature."""
+    """Both servers' logs, the models by id, and how they are served.
+
+    Attributes:
+        signature: the query that the content network asks for.
+        round_trip: seconds before an answer.
+    """
 
     site: Site
     cdn: Site
     signature: str = "X-Signature=s1gned"
+    round_trip: float = 0.0
     models: dict[str, Model] = field(default_factory=dict)
 
 
@@ -55,6 +62,7 @@ class HubHandler(FolderHandler):
     hub: Hub
 
     def answer(self, name: str) -> None:
+        time.sleep(self.hub.round_trip)
         # A revision may hold a quoted slash: split first, unquote then.
         parts = self.path.partition("?")[0].lstrip("/").split("/")
         if parts[:2] == ["api", "models"]:
@@ -137,6 +145,7 @@ class CdnHandler(FolderHandler):
     hub: Hub
 
     def answer(self, name: str) -> None:
+        time.sleep(self.hub.round_trip)
         if "Authorization" in self.headers:
             self.send_text(400, "only one auth mechanism allowed")
         elif self.path.partition("?")[2] != self.hub.signature:

@@ -152,7 +152,7 @@ def test_what_can_only_be_a_path_is_not_looked_up(
 
 
 def test_a_path_object_is_never_an_id(hub: Hub) -> None:
-    with pytest.raises(Exception, match="^org/small: no such file or directory$"):
+    with pytest.raises(Exception, match=r"^org/small: no such file or directory$"):
         open_checkpoint(Path("org/small"))
 
     assert hub.site.asked == []

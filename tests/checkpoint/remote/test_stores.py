@@ -113,8 +113,9 @@ def test_a_store_that_fails_is_named_without_secrets(
     # This file system keeps user and query in the path.
     memory.cp("/bucket", "/us3r:p4ss@bucket", recursive=True)
     memory.mv("/us3r:p4ss@bucket/llama", "/us3r:p4ss@bucket/llama?token=t0ken", recursive=True)
-    with monkeypatch.context() as patch, pytest.raises(CheckpointError) as caught:
-        patch.setattr(type(memory), "cat_file", fail)
+    monkeypatch.setattr(type(memory), "cat_file", fail)
+
+    with pytest.raises(CheckpointError) as caught:
         open_checkpoint("memory://us3r:p4ss@bucket/llama?token=t0ken")
 
     message = str(caught.value)

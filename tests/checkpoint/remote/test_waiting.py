@@ -41,13 +41,13 @@ def test_the_first_error_in_order_is_raised_and_what_has_not_begun_is_left() -> 
         return call
 
     for _ in range(5):
-        with pytest.raises(ValueError, match="^0$"):
+        with pytest.raises(ValueError, match=r"^0$"):
             in_order([fail(n) for n in range(3)])
 
     begun.clear()
     blocked = threading.Event()
     calls = [fail(0), *[lambda: blocked.wait(10)] * 15, *[fail(n) for n in range(1, 50)]]
-    with pytest.raises(ValueError, match="^0$"):
+    with pytest.raises(ValueError, match=r"^0$"):
         in_order(calls)
     blocked.set()
     time.sleep(0.05)
