@@ -23,8 +23,13 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.support.hub import Hub, Model, serve_hub
-from tests.support.sparse import LLAMA_3_8B, LlamaShape, llama_shapes, write_safetensors
-from tests.support.sparse import write_sharded
+from tests.support.sparse import (
+    LLAMA_3_8B,
+    LlamaShape,
+    llama_shapes,
+    write_safetensors,
+    write_sharded,
+)
 
 LLAMA_3_70B = LlamaShape(80, 8192, 28672, 64, 8, 128, 128256, tied=False)
 MODELS = {"meta/8b": (LLAMA_3_8B, 4), "meta/70b": (LLAMA_3_70B, 30)}

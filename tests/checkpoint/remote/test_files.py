@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from prunescope.checkpoint.remote import files
 from prunescope.checkpoint.remote.files import CHUNK, NotThere, Piece, RemoteFile
-from prunescope.checkpoint.remote.transport import TransferError
+from prunescope.checkpoint.remote.replies import TransferError
 from prunescope.errors import CheckpointError
 
 

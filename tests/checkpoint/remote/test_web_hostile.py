@@ -13,10 +13,9 @@ import pytest
 
 from prunescope.checkpoint import open_checkpoint
 from prunescope.errors import CheckpointError
-from tests.support.web import FolderHandler, Site, WithoutRanges, serve
+from tests.support.web import FolderHandler, Site, serve
 
 NAME = "model.safetensors"
-GIGABYTES = 64 << 30
 
 
 def refused(address: str) -> str:
@@ -160,41 +159,6 @@ def test_an_answer_that_comes_with_the_second_request_is_taken(root: Path) -> No
 
     with serve(Busy, root) as site:
         assert open_checkpoint(f"{site.url}/small/{NAME}").config["model_type"] == "llama"
-
-
-@pytest.mark.parametrize("part", ["silence", "headers", "body"])
-def test_a_server_that_drips_is_left(
-    root: Path, monkeypatch: pytest.MonkeyPatch, part: str
-) -> None:
-    monkeypatch.setenv("PRUNESCOPE_TIMEOUT", "0.3")
-
-    def drip(handler: FolderHandler) -> None:
-        if part == "silence":
-            time.sleep(30)
-        if part == "headers":
-            handler.drip(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 600, 0.05)
-        handler.start(200, {"Content-Length": "60000"})
-        handler.drip(bytes(600), 0.05)
-
-    with serve(answering(drip), root) as site:
-        started = time.monotonic()
-        message = refused(f"{site.url}/{NAME}")
-        taken = time.monotonic() - started
-
-    assert "has not answered within 1 s" in message
-    # The bytes above take 30 seconds.
-    assert taken < 15
-
-
-def test_a_body_of_gigabytes_is_not_read(root: Path) -> None:
-    with (root / NAME).open("wb") as stream:
-        stream.write((GIGABYTES - 8).to_bytes(8, "little") + b"{")
-        stream.truncate(GIGABYTES)
-
-    with serve(WithoutRanges, root) as site:
-        assert "over 100 MB" in refused(f"{site.url}/{NAME}")
-
-    assert site.sent < 20 << 20
 
 
 def test_a_file_that_changes_while_it_is_read_is_named(root: Path) -> None:

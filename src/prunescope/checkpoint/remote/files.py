@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from threading import RLock
 from typing import Any
 
-from prunescope.checkpoint.remote.transport import MAX_STREAMED, TransferError
+from prunescope.checkpoint.remote.replies import MAX_STREAMED, TransferError
 from prunescope.checkpoint.storage import File, Folder, check_name
 from prunescope.errors import CheckpointError
 

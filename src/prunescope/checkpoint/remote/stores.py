@@ -19,7 +19,7 @@ from prunescope.checkpoint.remote.files import (
     RemoteFolder,
     is_length,
 )
-from prunescope.checkpoint.remote.transport import TransferError
+from prunescope.checkpoint.remote.replies import TransferError
 from prunescope.checkpoint.remote.urls import shown, without_secrets
 from prunescope.checkpoint.remote.waiting import patience, within
 from prunescope.errors import CheckpointError, first_line

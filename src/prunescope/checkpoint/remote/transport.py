@@ -1,7 +1,6 @@
 """How are some bytes of a web address fetched, whatever its server does?
 
-Ranges: RFC 9110 §14 (https://www.rfc-editor.org/rfc/rfc9110#name-range-requests). Never more is
-read than was asked for, never longer than `patience` allows, and a secret goes to no other origin
+Never longer than `patience` allows, by http and https alone, and a secret goes to no other origin
 than the one it was given for.
 """
 
@@ -10,52 +9,27 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass
-from email.message import Message
-from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from threading import Lock
 from time import monotonic, sleep
 
 from prunescope import __version__
 from prunescope.checkpoint.remote.connections import Connections, proxy_of
+from prunescope.checkpoint.remote.replies import (
+    REDIRECTS,
+    Reply,
+    TransferError,
+    Wanted,
+    read_reply,
+)
 from prunescope.checkpoint.remote.urls import Url
 from prunescope.checkpoint.remote.waiting import patience, timeout, within
 from prunescope.errors import first_line
 
 MAX_REDIRECTS = 10
-# A whole header can be streamed from a server without ranges; readers stop at 100 MB.
-MAX_STREAMED = 128 << 20
-_BLOCK = 64 << 10
-_REDIRECTS = {301, 302, 303, 307, 308}
 _PASSING = {429, 502, 503, 504}
 _PAUSE = 0.5
 _MAX_PAUSE = 5.0
-_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
-_UNSATISFIED = re.compile(r"bytes \*/(\d{1,19})")
-
-
-class TransferError(Exception):
-    """Why no answer came, in one line without secrets."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a server answered.
-
-    Attributes:
-        url: the address that answered, after redirects.
-        start: of `data` in the file; 0 where the server does not send ranges.
-        total: length of the file in bytes; None where the server does not say.
-    """
-
-    status: int
-    headers: Mapping[str, str] | Message
-    url: Url
-    start: int = 0
-    data: bytes = b""
-    total: int | None = None
 
 
 class Transport:
@@ -91,9 +65,9 @@ class Transport:
             TransferError: no answer, not in time, or not the bytes that were asked for.
         """
         seconds = patience(length)
-        fetch = partial(self._fetch, url, start, length, known, monotonic() + seconds)
+        wanted = Wanted(start, length, known, monotonic() + seconds)
         try:
-            return within(seconds, fetch)
+            return within(seconds, lambda: self._fetch(url, wanted))
         except TimeoutError:
             raise TransferError(
                 f"{url.host} has not answered within {seconds:.0f} s: try again, or set "
@@ -116,27 +90,27 @@ class Transport:
             reason = getattr(err, "strerror", None) or first_line(err)
             raise TransferError(f"cannot be fetched ({reason})") from None
 
-    def _fetch(self, url: Url, start: int, length: int, known: int, deadline: float) -> Reply:
+    def _fetch(self, url: Url, wanted: Wanted) -> Reply:
         again = True
         for _ in range(MAX_REDIRECTS + 1):
-            reply = self._exchange(url, start, length, known, deadline)
+            reply = self._exchange(url, wanted)
             if reply.status in _PASSING and again:
                 again = False
                 sleep(_pause(reply))
-                reply = self._exchange(url, start, length, known, deadline)
+                reply = self._exchange(url, wanted)
             location = reply.headers.get("Location")
-            if reply.status not in _REDIRECTS or not location:
+            if reply.status not in REDIRECTS or not location:
                 return reply
             url = url.joined(location)
         raise TransferError(f"more than {MAX_REDIRECTS} redirects")
 
-    def _exchange(self, url: Url, start: int, length: int, known: int, deadline: float) -> Reply:
+    def _exchange(self, url: Url, wanted: Wanted) -> Reply:
         while True:
             connection, used = self._connections.take(url, timeout())
             with self._lock:
                 self.requests += 1
             try:
-                response = self._ask(connection, url, start, length)
+                response = self._ask(connection, url, wanted)
                 break
             except (OSError, HTTPException):
                 connection.close()
@@ -144,7 +118,7 @@ class Transport:
                 if not used:
                     raise
         try:
-            reply = self._read(response, url, start, length, known, deadline)
+            reply = read_reply(response, url, wanted, self._count)
         except BaseException:
             connection.close()
             raise
@@ -155,10 +129,10 @@ class Transport:
             connection.close()
         return reply
 
-    def _ask(self, connection: HTTPConnection, url: Url, start: int, length: int) -> HTTPResponse:
+    def _ask(self, connection: HTTPConnection, url: Url, wanted: Wanted) -> HTTPResponse:
         headers = {
             "Accept-Encoding": "identity",
-            "Range": f"bytes={start}-{start + length - 1}",
+            "Range": f"bytes={wanted.start}-{wanted.start + wanted.length - 1}",
             "User-Agent": f"prunescope/{__version__}",
         }
         if url.credentials:
@@ -172,68 +146,9 @@ class Transport:
         connection.request("GET", target, headers=headers)
         return connection.getresponse()
 
-    def _read(
-        self,
-        response: HTTPResponse,
-        url: Url,
-        start: int,
-        length: int,
-        known: int,
-        deadline: float,
-    ) -> Reply:
-        status, headers = response.status, response.headers
-        if status not in (200, 206):
-            if status in _REDIRECTS:
-                # Read to its end, the connection can be used again.
-                self._body(response, _BLOCK, deadline)
-            beyond = _UNSATISFIED.fullmatch(headers.get("Content-Range", ""))
-            return Reply(status, headers, url, total=int(beyond[1]) if beyond else None)
-        if headers.get("Content-Encoding", "identity") != "identity":
-            raise TransferError("is sent compressed, though asked not to")
-        if status == 206:
-            return self._part(response, url, start, length, deadline)
-        if start > known or start + length > MAX_STREAMED:
-            raise TransferError(
-                "the server does not send parts of a file (range requests), and bytes far from "
-                "its start are needed: download it"
-            )
-        total = response.length
-        wanted = start + length if total is None else min(start + length, total)
-        data = self._body(response, wanted, deadline)
-        if total is None and len(data) < wanted:
-            total = len(data)
-        elif len(data) < wanted:
-            raise TransferError(f"the connection ended after {len(data)} of {total} bytes")
-        return Reply(status, headers, url, 0, data, total)
-
-    def _part(
-        self, response: HTTPResponse, url: Url, start: int, length: int, deadline: float
-    ) -> Reply:
-        found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        if not found:
-            raise TransferError("the server sends a part of the file without saying which")
-        first, last, total = map(int, found.groups())
-        if first != start or last + 1 != min(start + length, total):
-            raise TransferError("the server sends other bytes than it was asked for")
-        data = self._body(response, last + 1 - first, deadline)
-        if len(data) < last + 1 - first:
-            raise TransferError(
-                f"the connection ended after {len(data)} of {last + 1 - first} bytes"
-            )
-        return Reply(206, response.headers, url, first, data, total)
-
-    def _body(self, response: HTTPResponse, limit: int, deadline: float) -> bytes:
-        data = bytearray()
-        while len(data) < limit:
-            block = response.read1(min(_BLOCK, limit - len(data)))
-            if not block:
-                break
-            data += block
-            with self._lock:
-                self.received += len(block)
-            if monotonic() > deadline:
-                raise TimeoutError
-        return bytes(data)
+    def _count(self, received: int) -> None:
+        with self._lock:
+            self.received += received
 
 
 def _pause(reply: Reply) -> float:

@@ -8,7 +8,8 @@ from threading import Lock
 from urllib.parse import quote, unquote
 
 from prunescope.checkpoint.remote.files import NotThere, Piece, RemoteFile, RemoteFolder
-from prunescope.checkpoint.remote.transport import Reply, TransferError, Transport
+from prunescope.checkpoint.remote.replies import Reply, TransferError
+from prunescope.checkpoint.remote.transport import Transport
 from prunescope.checkpoint.remote.urls import Url, shown
 from prunescope.errors import CheckpointError
 
