@@ -58,7 +58,7 @@ def read_index(folder: Folder, name: str) -> tuple[dict[str, File], dict[str, st
     if not all(isinstance(shard, str) for shard in places.values()):
         raise CheckpointError(file, "weight_map names a file that is not a string")
     shards = {shard: folder.file(shard) for shard in sorted(set(places.values()))}
-    for shard in shards:
-        if not folder.has(shard):
-            raise CheckpointError(file, f"shard {shard!r} is missing")
+    missing = folder.missing(shards)
+    if missing is not None:
+        raise CheckpointError(file, f"shard {missing!r} is missing")
     return shards, places

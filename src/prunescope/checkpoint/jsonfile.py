@@ -15,8 +15,8 @@ MAX_OBJECTS = 400_000
 MAX_COMMAS = 4_000_000
 
 
-def parse_object(raw: bytes, file: File, what: str) -> dict[str, Any]:
-    """Parse `raw` as one JSON object; `what` names it in the error.
+def parse_object(raw: bytes, file: object, what: str) -> dict[str, Any]:
+    """Parse `raw` as one JSON object; `file` and `what` name it in the error.
 
     Raises:
         CheckpointError: not UTF-8, not JSON, too deep, too large, or a key twice.

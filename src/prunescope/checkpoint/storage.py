@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -78,8 +79,15 @@ class Folder(ABC):
         """Whether there is a file `name`."""
 
     @abstractmethod
-    def total_bytes(self) -> int:
-        """Length of every file in it, sub-folders included."""
+    def total_bytes(self) -> int | None:
+        """Length of every file in it, sub-folders included; None where that cannot be known."""
+
+    def missing(self, names: Iterable[str]) -> str | None:
+        """The first of `names` that is not there; None where all are, or only reading can tell."""
+        return next((name for name in names if not self.has(name)), None)
+
+    def close(self) -> None:  # noqa: B027 - a local folder holds nothing open
+        """Let go of what it holds open; it stays usable."""
 
     @property
     def local(self) -> Path | None:

@@ -1,0 +1,192 @@
+"""What a hub refuses is said in one line that tells what to do, and never shows a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub.constants
+import pytest
+
+from prunescope import extras
+from prunescope.checkpoint import open_checkpoint
+from prunescope.checkpoint.opening import locate
+from prunescope.errors import CheckpointError, MissingExtra
+from tests.support.hub import TOKEN, Hub, HubHandler
+from tests.support.web import serve
+
+
+def refused(name: str) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(name)
+    message = str(caught.value)
+    assert message.isprintable()
+    assert TOKEN not in message
+    return message
+
+
+def with_token(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+
+
+def without_token(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None: ...
+
+
+def wrong_token(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_other")
+
+
+def gated(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.models["org/small"].gated = True
+
+
+def gated_with_token(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    gated(hub, monkeypatch)
+    with_token(hub, monkeypatch)
+
+
+Setting = Callable[[Hub, pytest.MonkeyPatch], None]
+CASES: dict[str, tuple[Setting, str, str]] = {
+    "unknown": (without_token, "org/none", "no such model on {host}, or one that is private or "
+                "gated (HTTP 401): check the name, accept its licence at {url}/org/none and set "
+                "HF_TOKEN"),
+    "unknown, with token": (with_token, "org/none", "no such model on {host}, or HF_TOKEN may not "
+                            "read it (HTTP 404): check the name, and its licence at "
+                            "{url}/org/none"),
+    "wrong token": (wrong_token, "org/small", "no such model on {host}, or HF_TOKEN may not read "
+                    "it (HTTP 401): check the name, and its licence at {url}/org/small"),
+    "unknown revision": (without_token, "org/small@v9", "has no revision 'v9': check the name"),
+    "unknown file": (without_token, "org/small/none.bin", "has no file or folder 'none.bin'"),
+    "gated": (gated, "org/small", "is gated (HTTP 401): accept its licence at {url}/org/small "
+              "and set HF_TOKEN"),
+    "gated, with token": (gated_with_token, "org/small", "is gated (HTTP 403): accept its licence "
+                          "at {url}/org/small"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("setting", "name", "cause"), CASES.values(), ids=CASES)
+def test_a_refusal_says_what_to_do(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, setting: Setting, name: str, cause: str
+) -> None:
+    setting(hub, monkeypatch)
+    expected = cause.format(host=hub.site.url.removeprefix("http://"), url=hub.site.url)
+
+    message = refused(f"hf://{name}")
+
+    assert message.startswith("hf://org/")
+    assert message.endswith(f": {expected}")
+
+
+def test_a_bare_id_that_is_nowhere_is_first_of_all_no_path(hub: Hub) -> None:
+    message = refused("org/none")
+
+    assert message.startswith("org/none: no such file or directory; as a hub's model: no such")
+
+
+def test_a_hub_that_is_not_there_is_named(tmp_path: Path) -> None:
+    message = refused("hf://org/small")
+    assert message == "hf://org/small: 127.0.0.1:9 refuses connections"
+
+    (tmp_path / "home" / "hub" / "models--org--small").mkdir(parents=True)
+    assert refused("hf://org/small") == f"{message}; HF_HUB_OFFLINE=1 reads what is in the cache"
+
+
+def test_a_file_that_the_content_network_refuses_is_named(hub: Hub) -> None:
+    class Never(str):
+        def __ne__(self, other: object) -> bool:
+            return True
+
+        __hash__ = str.__hash__
+
+    hub.signature = Never("X-Signature=s3cret")
+
+    message = refused("org/small")
+
+    assert message.startswith("hf://org/small/model.safetensors: 127.0.0.1, where the hub keeps")
+    assert message.endswith("HTTP 403")
+    assert "s3cret" not in message
+
+
+ANSWERS: dict[str, tuple[str, str]] = {
+    "html": ("<html>", "is not JSON"),
+    "list": ("[]", "is not a JSON object"),
+    "no commit": ('{"siblings": []}', "names no commit"),
+    "a path for a commit": ('{"sha": "../../../etc", "siblings": []}', "names no commit"),
+    "no files": (f'{{"sha": "{"0" * 40}"}}', "no weights here"),
+    "files that are no files": (f'{{"sha": "{"0" * 40}", "siblings": [1, {{}}]}}', "no weights"),
+    "a name that leads out": (
+        f'{{"sha": "{"0" * 40}", "siblings": [{{"rfilename": "a\\\\..\\\\x.bin"}}]}}',
+        "leads out of the folder",
+    ),
+    "endless": ("x" * (17 << 20), "over 16 MiB"),
+}
+
+
+@pytest.mark.parametrize(("text", "cause"), ANSWERS.values(), ids=ANSWERS)
+def test_a_listing_from_a_stranger_is_checked(
+    root: Path, monkeypatch: pytest.MonkeyPatch, text: str, cause: str
+) -> None:
+    class Strange(HubHandler):
+        def answer(self, name: str) -> None:
+            self.send_text(200, text)
+
+    with serve(Strange, root) as site:
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", site.url)
+        assert cause in refused("hf://org/small")
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_the_token_does_not_follow_a_redirect(
+    root: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    class Moved(HubHandler):
+        def answer(self, name: str) -> None:
+            self.send_text(status, "", Location=hub.site.url + self.path)
+
+    with_token(hub, monkeypatch)
+    with serve(Moved, root) as site:
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", site.url)
+        open_checkpoint("hf://org/small")
+
+    assert all(one.headers["Authorization"] == f"Bearer {TOKEN}" for one in site.asked)
+    assert all("Authorization" not in one.headers for one in hub.site.asked + hub.cdn.asked)
+
+
+def test_a_token_that_no_header_can_hold_is_not_shown(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", f"{TOKEN}\x01密")
+
+    assert refused("hf://org/small").startswith("HF_TOKEN: holds characters that no token has")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["hf://", "hf://a..b/c", "hf://datasets/org/data", "hf://org/small.git", "hf://@main",
+     "hf://-a/b"],
+)  # fmt: skip
+def test_what_is_no_id_is_refused_without_a_request(hub: Hub, name: str) -> None:
+    assert "is no " in refused(name)
+    assert hub.site.asked == []
+
+
+def test_a_wrong_endpoint_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "hub.example")
+
+    assert refused("hf://org/small").startswith("HF_ENDPOINT: leads to no://")
+
+
+def test_without_the_extra_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = extras.import_module
+
+    def missing(name: str) -> Any:
+        if name.startswith("huggingface_hub"):
+            raise ModuleNotFoundError(name="huggingface_hub")
+        return real(name)
+
+    monkeypatch.setattr(extras, "import_module", missing)
+    with pytest.raises(MissingExtra, match=r"run  pip install 'prunescope\[remote\]'"):
+        locate("hf://org/small")
+    with pytest.raises(CheckpointError, match=r"no such file or directory; .*prunescope\[remote\]"):
+        locate("org/small")
