@@ -104,7 +104,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "MLP of layers {layers}: {n} of {total} channels removed in each",
     ),
     "prune_zero": (
-        "注意: 剪枝比例 {ratio} 在 {total} 个单元中四舍五入为 0, 不会移除任何单元",
+        "注意: 剪枝比例 {ratio} 乘以 {total} 个单元后取整为 0, 不会移除任何单元",
         "Note: ratio {ratio} of {total} units rounds to none, so none is removed",
     ),
     "prune_scoring": ("反向传播并评分", "Backward pass and scoring"),

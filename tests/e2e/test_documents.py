@@ -1,4 +1,4 @@
-"""What the READMEs say is true: options, output, code and links, in both languages."""
+"""What the documents say is true: options, output, code and links, in both languages."""
 
 from __future__ import annotations
 
@@ -44,6 +44,18 @@ def blocks(text: str, mark: str) -> list[str]:
     return re.findall(rf"<!-- {mark} -->\n```\w+\n(.*?)```", text, re.DOTALL)
 
 
+def documents_with(mark: str) -> list[tuple[str, str]]:
+    """Documents and languages that have blocks with this mark."""
+    found = [
+        (document, language)
+        for document in DOCUMENTS
+        for language in READMES
+        if blocks((ROOT / document).read_text("utf-8"), mark.format(language))
+    ]
+    # A mark without a language is met once for each document.
+    return found if "{}" in mark else found[:: len(READMES)]
+
+
 def anchors(markdown: str) -> set[str]:
     """GitHub's anchors of the headings: lower case, punctuation dropped, spaces to hyphens."""
     headings = re.findall(r"^#+ (.+)$", markdown, re.MULTILINE)
@@ -68,17 +80,15 @@ def test_every_option_is_documented_with_its_default(language: str, script: str)
             assert rows[name] == str(default), name
 
 
-@pytest.mark.parametrize("language", READMES)
-def test_the_output_shown_is_the_output(example: Example, language: str) -> None:
-    shown = blocks(text_of(language), f"output of analyze, {language}")
-    assert shown
+@pytest.mark.parametrize(("document", "language"), documents_with("output of analyze, {}"))
+def test_the_output_shown_is_the_output(example: Example, document: str, language: str) -> None:
     done = subprocess.run(
         [sys.executable, "analyze_pruning.py", "--original_model=models/SmolLM2-135M-Instruct",
          "--pruned_model=prune_log/llama_prune", f"--lang={language}", "--output=again.csv"],
         cwd=example.folder, env=environment(), capture_output=True, encoding="utf-8", check=True,
     )  # fmt: skip
     printed = done.stdout.splitlines()
-    for block in shown:
+    for block in blocks((ROOT / document).read_text("utf-8"), f"output of analyze, {language}"):
         # In order: an ellipsis stands for lines left out.
         position = 0
         for line in block.splitlines():
@@ -87,16 +97,17 @@ def test_the_output_shown_is_the_output(example: Example, language: str) -> None
             position = printed.index(line, position) + 1
 
 
-@pytest.mark.parametrize("language", READMES)
-def test_the_python_shown_runs(example: Example, language: str) -> None:
-    shown = blocks(text_of(language), "runnable")
-    assert len(shown) == 2
-    for code in shown:
+@pytest.mark.parametrize(("document", "_"), documents_with("runnable"))
+def test_the_python_shown_runs(example: Example, document: str, _: str) -> None:
+    for code in blocks((ROOT / document).read_text("utf-8"), "runnable"):
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=example.folder, env=environment(),
             capture_output=True, encoding="utf-8", check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
+        # What a comment promises is printed.
+        promised = re.findall(r"^(?:print\(.*\)  )?# (.+)$", code, re.MULTILINE)
+        assert [line for line in promised if line not in done.stdout.splitlines()] == []
         assert done.stdout
 
 
