@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from prunescope.checkpoint import gguf_split
 from prunescope.checkpoint.jsonfile import read_object
 from prunescope.checkpoint.storage import File, Folder
 from prunescope.errors import CheckpointError, NoWeights
@@ -26,7 +27,8 @@ def find_weights(folder: Folder) -> tuple[dict[str, File], dict[str, str]]:
 
     Raises:
         NoWeights: none here.
-        CheckpointError: an index that names a file outside the folder.
+        CheckpointError: an index that names a file outside the folder, or GGUF files of several
+            models.
     """
     names = folder.names()
     for name in _PREFERRED:
@@ -41,7 +43,9 @@ def find_weights(folder: Folder) -> tuple[dict[str, File], dict[str, str]]:
         found = _weights(names, suffix)
         if found:
             return {name: folder.file(name) for name in found}, {}
-    raise NoWeights(folder, f"no weights here: no {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}")
+    if shards := gguf_split.model_names(folder, names):
+        return {name: folder.file(name) for name in shards}, {}
+    raise NoWeights(folder, f"no weights here: no {', '.join(_SUFFIXES)} or {gguf_split.SUFFIX}")
 
 
 def _weights(names: Sequence[str], suffix: str) -> list[str]:

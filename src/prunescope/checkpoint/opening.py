@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from prunescope.checkpoint import gguf_split
 from prunescope.checkpoint.folder import INDEX_SUFFIX, find_weights, read_index
 from prunescope.checkpoint.formats import read
 from prunescope.checkpoint.jsonfile import read_beside
+from prunescope.checkpoint.quantized import as_quantised
 from prunescope.checkpoint.storage import File, Folder, LocalFile, LocalFolder
 from prunescope.checkpoint.types import Checkpoint, Contents, TensorInfo
 from prunescope.errors import CheckpointError
@@ -20,7 +22,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     """Read the headers of a file, a shard index or a model folder.
 
     Args:
-        path: a weight file, a `*.index.json`, or a folder of them.
+        path: a weight file, a `*.index.json`, a shard of a split GGUF, or a folder of them.
 
     Raises:
         CheckpointError: naming file and cause, for whatever cannot be read as a checkpoint.
@@ -31,7 +33,9 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     elif name.endswith(INDEX_SUFFIX):
         files, places = read_index(folder, name)
     else:
-        files, places = {name: _named(path, folder, name)}, {}
+        shards = gguf_split.shard_names(folder, name)
+        files = {n: _named(path, folder, n) if n == name else folder.file(n) for n in shards}
+        places = {}
     found = [read(file) for file in files.values()]
     formats = sorted({kind for kind, _ in found})
     if len(formats) > 1:
@@ -44,14 +48,17 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     for content in contents:
         metadata.update(content.metadata)
         config.update(content.config)
+    if formats[0] == "GGUF":
+        config |= gguf_split.check_shards(files, contents)
+    config |= read_beside(folder, CONFIG)
     return Checkpoint(
         str(path),
         formats[0],
-        tensors,
+        as_quantised(tensors, config),
         tuple(files.values()),
         folder,
         metadata,
-        read_beside(folder, CONFIG) or config,
+        config,
         name is None or folder.has(CONFIG),
     )
 
