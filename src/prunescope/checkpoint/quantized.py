@@ -48,8 +48,7 @@ _ACTIVATIONS = (
     "output_zero_point",
     "activation_scale",
 )
-_SCALES = (
-    "weight_scale",
+_BESIDE_SCALE = (
     "weight_scale_2",
     "weight_global_scale",
     "weight_zero_point",
@@ -61,8 +60,8 @@ METHODS = (
     Method("weight.quant_state.bitsandbytes__nf4", _BNB_4BIT, layouts.bitsandbytes_4bit),
     Method("weight.quant_state.bitsandbytes__fp4", _BNB_4BIT, layouts.bitsandbytes_4bit),
     Method("SCB", ("weight", "weight_format"), layouts.bitsandbytes_8bit),
-    Method("weight_packed", ("weight_shape", *_SCALES), layouts.packed),
-    Method("weight_scale", ("weight", *_SCALES), layouts.scaled),
+    Method("weight_packed", ("weight_shape", "weight_scale", *_BESIDE_SCALE), layouts.packed),
+    Method("weight_scale", ("weight", *_BESIDE_SCALE), layouts.scaled),
     Method("weight_scale_inv", ("weight", *_ACTIVATIONS), layouts.scaled),
 )
 
