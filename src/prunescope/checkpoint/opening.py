@@ -41,15 +41,15 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     if len(formats) > 1:
         raise CheckpointError(path, f"shards of different formats: {', '.join(formats)}")
     contents = [content for _, content in found]
-    tensors = _merged(files, contents, places)
-    _check_complete(tensors, places, path)
     metadata: dict[str, str] = {}
     config: dict[str, Any] = {}
+    if formats[0] == "GGUF":
+        config |= gguf_split.check_shards(files, contents)
+    tensors = _merged(files, contents, places)
+    _check_complete(tensors, places, path)
     for content in contents:
         metadata.update(content.metadata)
         config.update(content.config)
-    if formats[0] == "GGUF":
-        config |= gguf_split.check_shards(files, contents)
     config |= read_beside(folder, CONFIG)
     return Checkpoint(
         str(path),
