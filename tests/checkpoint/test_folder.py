@@ -135,7 +135,7 @@ def test_a_missing_path_says_so(tmp_path: Path) -> None:
 
 
 OTHERS = {
-    "GGUF": (b"GGUF\x03\x00\x00\x00" + bytes(40), "is a GGUF file"),
+    "GGUF": (b"GGUF\x01\x00\x00\x00" + bytes(40), "GGUF version 1: only 2 and 3 are read"),
     "Git LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
 }
 NOT_MODELS = OTHERS | {

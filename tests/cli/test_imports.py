@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import gguf
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from tests.support.ggufs import finish
 from tests.support.scripts import run_script
 from tests.support.sparse import LlamaShape, llama_shapes, write_safetensors, write_torch_zip
 
@@ -14,17 +19,38 @@ HEAVY = {"torch", "transformers", "pandas", "numpy", "safetensors", "matplotlib"
 SMALL = LlamaShape(2, 8, 12, 4, 2, 2, 10, tied=False)
 
 
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A safetensors file, and the same model pruned, in a torch file, quantised, and as a GGUF."""
+    folder = tmp_path_factory.mktemp("models")
+    write_safetensors(folder / "a.safetensors", llama_shapes(SMALL))
+    pruned = llama_shapes(SMALL, range(1), channels=3)
+    write_torch_zip(folder / "b.bin", pruned)
+    state = {}
+    for name, shape in pruned.items():
+        state[name] = torch.zeros(shape, dtype=torch.float8_e4m3fn)
+        state[f"{name}_scale"] = torch.ones(1)
+    save_file(state, folder / "d.safetensors")
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, SMALL.layers)
+    writer = gguf.GGUFWriter(folder / "c.gguf", "llama")
+    for name, shape in pruned.items():
+        stem = names.get_name(name.removesuffix(".weight"))
+        writer.add_tensor(f"{stem}.weight", np.zeros(shape, np.float32))
+    finish(writer)
+    return folder
+
+
 @pytest.mark.parametrize(
     "script", ["analyze_pruning.py", "check_model_size.py"], ids=["analyze", "size"]
 )
 @pytest.mark.parametrize("more", [(), ("--json",)], ids=["table", "json"])
-def test_analysis_imports_nothing_heavy(tmp_path: Path, script: str, more: tuple[str, ...]) -> None:
-    write_safetensors(tmp_path / "a.safetensors", llama_shapes(SMALL))
-    write_torch_zip(tmp_path / "b.bin", llama_shapes(SMALL, range(1), channels=3))
-
+@pytest.mark.parametrize("pruned", ["b.bin", "c.gguf", "d.safetensors"])
+def test_analysis_imports_nothing_heavy(
+    models: Path, script: str, more: tuple[str, ...], pruned: str
+) -> None:
     done = run_script(
-        script, "--original_model=a.safetensors", "--pruned_model=b.bin", *more,
-        cwd=tmp_path, python=("-X", "importtime"),
+        script, "--original_model=a.safetensors", f"--pruned_model={pruned}", *more,
+        cwd=models, python=("-X", "importtime"),
     )  # fmt: skip
 
     assert done.returncode == 0

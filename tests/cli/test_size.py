@@ -98,6 +98,8 @@ def test_bytes_are_the_files_lengths_in_json(models: Path) -> None:
     assert original["weight_bytes"] == (folder / "model.safetensors").stat().st_size
     assert original["folder_bytes"] == sum(p.stat().st_size for p in folder.iterdir())
     assert original["dtypes"] == {"BF16": 8_030_261_248}
+    assert original["tensor_bytes"] == 2 * 8_030_261_248
+    assert [m["bits_per_weight"] for m in found["models"]] == [16, 16]
     assert [m["parameters"] for m in found["models"]] == [8_030_261_248, 6_727_929_856]
 
 

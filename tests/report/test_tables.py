@@ -81,14 +81,21 @@ def test_the_analysis_of_a_tied_model_that_lost_a_layer() -> None:
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_sizes(language: Language) -> None:
     import torch
+    from safetensors.torch import save_file
 
     write_model(Path("Llama-3-8B"), LLAMA_3_8B, llama_shapes(LLAMA_3_8B))
     write_safetensors(Path("SmolLM2.safetensors"), llama_shapes(SMOLLM2))
     w = torch.ones(300)
     torch.save({"a": w, "b": w, "c": torch.ones(100).half()}, "tied.bin")
     out = StringIO()
+    # 4096 elements of 8 bits and one scale of 32: 8 + 1/128 bits per weight.
+    scaled = {
+        "w.weight": torch.zeros(64, 64, dtype=torch.float8_e4m3fn),
+        "w.weight_scale": torch.ones(1),
+    }
+    save_file(scaled, "fp8.safetensors")
 
-    names = ("Llama-3-8B", "SmolLM2.safetensors", "tied.bin")
+    names = ("Llama-3-8B", "SmolLM2.safetensors", "tied.bin", "fp8.safetensors")
     sizes = [measure(open_checkpoint(name)) for name in names]
     print_sizes(sizes, Screen(out), Messages(language))
 

@@ -10,6 +10,9 @@ from prunescope.architecture import PROJECTIONS, Model, Module, Role, describe
 from prunescope.checkpoint import Checkpoint
 from prunescope.errors import ArchitectureError
 
+# Buffers are computed, not learned, and files that hold them are no larger models.
+_COMPARED = tuple(role for role in Role if role is not Role.BUFFER)
+
 
 @dataclass(frozen=True, slots=True)
 class ModuleComparison:
@@ -93,21 +96,25 @@ def compare(original: Checkpoint, pruned: Checkpoint) -> Comparison:
         here, there = before.layers.get(number, {}), after.layers.get(number, {})
         modules = tuple(
             _compare(number, role, here.get(role), there.get(role), after)
-            for role in Role
+            for role in _COMPARED
             if role in here or role in there
         )
         layers.append(LayerComparison(number, modules, _total(modules)))
     outside = tuple(
         _compare(None, role, before.outside.get(role), after.outside.get(role), after)
-        for role in Role
+        for role in _COMPARED
         if role in before.outside or role in after.outside
     )
     return Comparison(
-        before, after, tuple(layers), outside, Counts(original.parameters, pruned.parameters)
+        before, after, tuple(layers), outside, Counts(before.parameters, after.parameters)
     )
 
 
 def _check_types(before: Model, after: Model) -> None:
+    if "GGUF" in (before.checkpoint.format, after.checkpoint.format):
+        # It names the graph that llama.cpp builds: a Mistral's is `llama`, that of a Llama whose
+        # layers differ is `deci`.
+        return
     types = [m.checkpoint.config.get("model_type") for m in (before, after)]
     if all(types) and types[0] != types[1]:
         raise ArchitectureError(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prunescope.analysis.counts import Counts
 from prunescope.checkpoint import Checkpoint, open_checkpoint
+from prunescope.checkpoint.dtypes import DTYPE_BITS
 from prunescope.errors import CheckpointError, NoWeights
 
 
@@ -22,6 +23,8 @@ class ModelSize:
         folder_bytes: length of every file in the model's folder, sub-folders included; None for
             a lone file.
         parameters: stored parameters, tied weights once.
+        tensor_bytes: of the stored tensors alone.
+        bits_per_weight: stored bits per parameter, scales included; None without parameters.
         dtypes: stored parameters by dtype.
         shared: tied tensors, name → the tensor that holds the bytes.
     """
@@ -32,8 +35,15 @@ class ModelSize:
     weight_bytes: int
     folder_bytes: int | None
     parameters: int
+    tensor_bytes: int
+    bits_per_weight: float | None
     dtypes: dict[str, int]
     shared: dict[str, str]
+
+    @property
+    def is_quantised(self) -> bool:
+        """Whether some weights are stored with scales, so that no dtype tells their width."""
+        return any(dtype not in DTYPE_BITS for dtype in self.dtypes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,8 @@ def measure(checkpoint: Checkpoint) -> ModelSize:
         sum(file.size for file in checkpoint.files),
         checkpoint.home.total_bytes() if checkpoint.owns_home else None,
         checkpoint.parameters,
+        checkpoint.nbytes,
+        checkpoint.bits_per_weight,
         checkpoint.dtypes,
         checkpoint.shared,
     )

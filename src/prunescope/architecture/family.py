@@ -2,7 +2,8 @@
 
 A table (`families/<name>.json`) lists every tensor as `[role, space of axis 0, space of axis 1]`.
 A space is a set of interchangeable units: two axes in one space have one length and lose the same
-units. mergekit's architecture files (https://github.com/arcee-ai/mergekit) label axes alike.
+units; mergekit's architecture files (https://github.com/arcee-ai/mergekit) label axes alike.
+`gguf` lists llama.cpp's names of the same tensors.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from prunescope.architecture.roles import Role
 
@@ -59,6 +61,25 @@ class GroupSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class GgufNames:
+    """What llama.cpp calls a family's tensors (gguf-py/gguf/constants.py, `TENSOR_NAMES`).
+
+    Attributes:
+        architectures: the values of `general.architecture` that are built like the family.
+        model: names outside the layers → transformers' name.
+        layer_prefix: what precedes the layer's number in a name.
+        layer: names after `<prefix><number>.` → transformers' after its own prefix and number.
+        buffers: names, or those after the number, of tensors that only llama.cpp has.
+    """
+
+    architectures: tuple[str, ...]
+    model: Mapping[str, str]
+    layer_prefix: str
+    layer: Mapping[str, str]
+    buffers: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Family:
     """One family's table.
 
@@ -71,6 +92,7 @@ class Family:
         layer_prefix: what precedes the layer's number in a tensor's name.
         layer: tensors of each layer, by their name after `<prefix><number>.`.
         optional: those of `layer` that a model may lack (biases, buffers).
+        gguf: llama.cpp's names; None where the table has none.
     """
 
     name: str
@@ -81,17 +103,43 @@ class Family:
     layer_prefix: str
     layer: Mapping[str, TensorRole]
     optional: frozenset[str]
+    gguf: GgufNames | None = None
 
     def find(self, name: str) -> tuple[int | None, TensorRole] | None:
-        """Layer number (None outside the layers) and role of the tensor `name`, or None."""
-        if name.startswith(self.layer_prefix):
-            number, _, rest = name[len(self.layer_prefix) :].partition(".")
-            role = self.layer.get(rest)
-            if role is None or not _LAYER_NUMBER.fullmatch(number):
-                return None
-            return int(number), role
-        role = self.model.get(name)
-        return None if role is None else (None, role)
+        """Layer number (None outside the layers) and role of the tensor `name`, or None.
+
+        `name` is transformers' or llama.cpp's.
+        """
+        layer, key = _split(name, self.layer_prefix)
+        role = self.model.get(key) if layer is None else self.layer.get(key)
+        if role is None and self.gguf is not None:
+            layer, key = _split(name, self.gguf.layer_prefix)
+            if key in self.gguf.buffers:
+                return layer, TensorRole(Role.BUFFER, ())
+            if layer is None:
+                role = self.model.get(self.gguf.model.get(key, ""))
+            else:
+                role = self.layer.get(self.gguf.layer.get(key, ""))
+        return None if role is None else (layer, role)
+
+    def from_gguf(self, name: str) -> str | None:
+        """transformers' name of the tensor that llama.cpp calls `name`; None if it has none."""
+        if self.gguf is None:
+            return None
+        layer, key = _split(name, self.gguf.layer_prefix)
+        if layer is None:
+            return self.gguf.model.get(key)
+        ours = self.gguf.layer.get(key)
+        return None if ours is None else f"{self.layer_prefix}{layer}.{ours}"
+
+
+def _split(name: str, prefix: str) -> tuple[int | None, str]:
+    """Layer number and the rest of a tensor's name; outside the layers, None and the name."""
+    if name.startswith(prefix):
+        number, _, rest = name[len(prefix) :].partition(".")
+        if _LAYER_NUMBER.fullmatch(number):
+            return int(number), rest
+    return None, name
 
 
 @cache
@@ -129,4 +177,15 @@ def load_family(name: str) -> Family:
         layer_prefix=table["layer_prefix"],
         layer=roles(table["layer"]) | optional,
         optional=frozenset(optional),
+        gguf=_gguf_names(table["gguf"]) if "gguf" in table else None,
+    )
+
+
+def _gguf_names(table: Mapping[str, Any]) -> GgufNames:
+    return GgufNames(
+        architectures=tuple(table["architectures"]),
+        model=table["model"],
+        layer_prefix=table["layer_prefix"],
+        layer=table["layer"],
+        buffers=frozenset(table["buffers"]),
     )

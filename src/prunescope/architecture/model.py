@@ -50,6 +50,13 @@ class Model:
     roles: Mapping[str, TensorRole]
 
     @cached_property
+    def parameters(self) -> int:
+        """Stored parameters; buffers, which some files have and others leave out, are none."""
+        modules = [m for layer in self.layers.values() for m in layer.values()]
+        modules += self.outside.values()
+        return sum(m.parameters for m in modules if m.role is not Role.BUFFER)
+
+    @cached_property
     def head_dim(self) -> int | None:
         """Rows of one head, from config.json; None where it does not say."""
         config = self.checkpoint.config
@@ -63,7 +70,9 @@ class Model:
 
 
 def recognise(checkpoint: Checkpoint) -> Family:
-    """The family of a checkpoint: by config.json's `model_type`, else by tensor names.
+    """The family of a checkpoint: by its config's `model_type`, else by tensor names.
+
+    A GGUF's `model_type` may be llama.cpp's name of an architecture.
 
     Raises:
         ArchitectureError: no table fits; the message names those there are.
@@ -73,6 +82,9 @@ def recognise(checkpoint: Checkpoint) -> Family:
     if isinstance(model_type, str):
         for family in known:
             if model_type in family.model_types:
+                return family
+        for family in known:
+            if family.gguf and model_type in family.gguf.architectures:
                 return family
     else:
         for family in known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from prunescope.checkpoint import gguf_split
 from prunescope.checkpoint.jsonfile import read_object
 from prunescope.checkpoint.storage import File, Folder
 from prunescope.errors import CheckpointError, NoWeights
@@ -21,12 +22,32 @@ _SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
 _NOT_WEIGHTS = {"training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt"}
 
 
+def weight_files(folder: Folder, name: str | None) -> tuple[dict[str, File], dict[str, str]]:
+    """The weight files of the model in `folder`, or of the one that its file `name` belongs to.
+
+    Returns:
+        Files by name, and tensor → file name where an index says so.
+
+    Raises:
+        CheckpointError: as `find_weights`, `read_index` and `gguf_split.shard_names`.
+    """
+    if name is None:
+        return find_weights(folder)
+    if name.endswith(INDEX_SUFFIX):
+        return read_index(folder, name)
+    shards = gguf_split.shard_names(folder, name)
+    return {
+        shard: folder.named(shard) if shard == name else folder.file(shard) for shard in shards
+    }, {}
+
+
 def find_weights(folder: Folder) -> tuple[dict[str, File], dict[str, str]]:
     """The weight files of `folder` by name, and tensor → file name where an index says so.
 
     Raises:
         NoWeights: none here.
-        CheckpointError: an index that names a file outside the folder.
+        CheckpointError: an index that names a file outside the folder, or GGUF files of several
+            models.
     """
     names = folder.names()
     for name in _PREFERRED:
@@ -41,7 +62,9 @@ def find_weights(folder: Folder) -> tuple[dict[str, File], dict[str, str]]:
         found = _weights(names, suffix)
         if found:
             return {name: folder.file(name) for name in found}, {}
-    raise NoWeights(folder, f"no weights here: no {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}")
+    if shards := gguf_split.model_names(folder, names):
+        return {name: folder.file(name) for name in shards}, {}
+    raise NoWeights(folder, f"no weights here: no {', '.join(_SUFFIXES)} or {gguf_split.SUFFIX}")
 
 
 def _weights(names: Sequence[str], suffix: str) -> list[str]:

@@ -43,6 +43,7 @@ FORMATS = (
         "prunescope.checkpoint.safetensors",
         lambda head, size: head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size,
     ),
+    Format("GGUF", "prunescope.checkpoint.gguf", lambda head, _: head.startswith(b"GGUF")),
 )
 # What people name by mistake, and what to do about it.
 _OTHERS: tuple[tuple[Callable[[bytes], bool], str], ...] = (

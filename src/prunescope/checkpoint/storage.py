@@ -74,6 +74,10 @@ class Folder(ABC):
             CheckpointError: an absolute path, `..`, or a link that leaves the folder.
         """
 
+    def named(self, name: str) -> File:
+        """The file `name` that the user named, who may name a link to anywhere."""
+        return self.file(name)
+
     @abstractmethod
     def has(self, name: str) -> bool:
         """Whether there is a file `name`."""
@@ -192,6 +196,10 @@ class LocalFolder(Folder):
         if not any(target.is_relative_to(place) for place in allowed):
             raise CheckpointError(path, "is a link that leaves the model's folder")
         return LocalFile(path)
+
+    def named(self, name: str) -> LocalFile:
+        """The file `name` that the user named, who may name a link to anywhere."""
+        return LocalFile(self.path / name)
 
     def total_bytes(self) -> int:
         """Length of every file in it, sub-folders included."""

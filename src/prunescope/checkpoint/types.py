@@ -75,8 +75,8 @@ class Checkpoint:
         tensors: by name, in file order.
         files: the weight files, in the order read.
         metadata: the files' own key/value notes.
-        config: the parsed `config.json` beside the weights, else what the weight files say;
-            empty without either.
+        config: the parsed `config.json` beside the weights, and what the weight files say of
+            keys that it leaves out; empty without either.
         home: the folder that the weights lie in.
         owns_home: whether that folder is this model's own: it has a `config.json`, or the user
             named it. Beside a lone file anything may lie.
@@ -95,6 +95,16 @@ class Checkpoint:
     def parameters(self) -> int:
         """Stored parameters: a tensor that shares another's bytes counts once."""
         return sum(t.parameters for t in self.tensors.values() if t.shared_with is None)
+
+    @cached_property
+    def nbytes(self) -> int:
+        """Bytes of the stored tensors, without headers and padding; shared bytes count once."""
+        return sum(t.nbytes for t in self.tensors.values() if t.shared_with is None)
+
+    @property
+    def bits_per_weight(self) -> float | None:
+        """Stored bits per parameter, scales and zero points included; None without parameters."""
+        return 8 * self.nbytes / self.parameters if self.parameters else None
 
     @cached_property
     def dtypes(self) -> dict[str, int]:

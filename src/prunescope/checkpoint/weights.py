@@ -12,6 +12,21 @@ from prunescope.checkpoint.zip_directory import data_start
 from prunescope.errors import CheckpointError
 
 
+def small_bytes(tensor: TensorInfo, limit: int) -> bytes:
+    """The bytes of a tensor that says something of others (a shape): read, from near or far.
+
+    Raises:
+        CheckpointError: it has more than `limit`, is no row of elements, or is cut off.
+    """
+    file = tensor.file
+    if tensor.nbytes > limit or tensor.strides is not None or tensor.parts:
+        raise CheckpointError(file, f"tensor {tensor.name!r} is no list of at most {limit} bytes")
+    start = tensor.offset
+    if tensor.record is not None:
+        start += data_start(file, tensor.record)
+    return file.read_exactly(start, tensor.nbytes, f"tensor {tensor.name!r}")
+
+
 class WeightMap:
     """Memory maps of a checkpoint's files, opened as they are asked for.
 

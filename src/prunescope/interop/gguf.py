@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from prunescope.architecture.family import load_family
+from prunescope.architecture import Role, load_family
+from prunescope.checkpoint import Checkpoint
+from prunescope.checkpoint.gguf_config import PER_LAYER
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import ArchitectureError, CheckpointError
 from prunescope.extras import require
-from prunescope.interop.gguf_header import GgufHeader
 
 if TYPE_CHECKING:
     import gguf
@@ -23,45 +24,31 @@ else:
     np = require("numpy", "demo")
 
 ARCHITECTURE = "llama"
-# llama.cpp's names (gguf-py, constants.py: TENSOR_NAMES) → transformers'.
-_OUTSIDE = {
-    "token_embd.weight": "model.embed_tokens.weight",
-    "output_norm.weight": "model.norm.weight",
-    "output.weight": "lm_head.weight",
-}
-_LAYER = {
-    "attn_norm.weight": "input_layernorm.weight",
-    "attn_q.weight": "self_attn.q_proj.weight",
-    "attn_k.weight": "self_attn.k_proj.weight",
-    "attn_v.weight": "self_attn.v_proj.weight",
-    "attn_output.weight": "self_attn.o_proj.weight",
-    "ffn_norm.weight": "post_attention_layernorm.weight",
-    "ffn_gate.weight": "mlp.gate_proj.weight",
-    "ffn_up.weight": "mlp.up_proj.weight",
-    "ffn_down.weight": "mlp.down_proj.weight",
-}
-_PERMUTED = {"attn_q.weight": "head_count", "attn_k.weight": "head_count_kv"}
+# Whose rows llama.cpp reorders, and what counts their heads.
+_PERMUTED = {Role.Q: "num_attention_heads", Role.K: "num_key_value_heads"}
 
 
-def check_architecture(header: GgufHeader) -> None:
+def check_architecture(source: Checkpoint) -> None:
     """Raise ArchitectureError unless the file holds a plain Llama."""
-    found = header.metadata.get("general.architecture")
+    found = source.metadata.get("general.architecture")
     if found != ARCHITECTURE:
         raise ArchitectureError(
-            f"{header.path}: GGUF of architecture {found!r}: only {ARCHITECTURE!r} is supported"
+            f"{source.path}: GGUF of architecture {found!r}: only {ARCHITECTURE!r} is supported"
         )
-    if header.metadata.get("llama.rope.scaling.type", "none") != "none":
+    if source.metadata.get("llama.rope.scaling.type", "none") != "none":
         # transformers would drop it without a word, and be wrong on long texts.
-        raise ArchitectureError(f"{header.path}: GGUF with RoPE scaling is not supported")
+        raise ArchitectureError(f"{source.path}: GGUF with RoPE scaling is not supported")
+    if PER_LAYER in source.config:
+        raise ArchitectureError(f"{source.path}: GGUF whose layers differ is not supported")
 
 
 def read_tensors(
-    header: GgufHeader, tick: Callable[[], None] = lambda: None
+    source: Checkpoint, tick: Callable[[], None] = lambda: None
 ) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
-    """Every tensor of `header`, dequantised, under transformers' names and in its row order.
+    """Every tensor of `source`, dequantised, under transformers' names and in its row order.
 
     Args:
-        header: of a Llama model.
+        source: a GGUF Llama, all shards of it.
         tick: called after each tensor.
 
     Returns:
@@ -73,19 +60,19 @@ def read_tensors(
     """
     found = {}
     with WeightMap() as weights:
-        for name, info in header.tensors.items():
-            target, heads = _place(header, name)
+        for name, info in source.tensors.items():
+            target, heads = _place(source, name)
             data = np.frombuffer(weights.view(info), np.uint8)
             data = data.reshape(*info.shape[:-1], -1) if info.nbytes else data
             try:
                 dtype = gguf.GGMLQuantizationType[info.dtype]
                 values = gguf.dequantize(data, dtype).reshape(info.shape)
             except Exception as err:  # gguf raises what numpy does
-                raise CheckpointError(header.path, f"tensor {name!r}: {reason_of(err)}") from None
+                raise CheckpointError(source.path, f"tensor {name!r}: {reason_of(err)}") from None
             if heads:
                 if not info.shape[0] or info.shape[0] % (2 * heads):
                     rows = info.shape[0]
-                    raise CheckpointError(header.path, f"{name!r}: {rows} rows for {heads} heads")
+                    raise CheckpointError(source.path, f"{name!r}: {rows} rows for {heads} heads")
                 values = unpermute(values, heads)
             found[target] = np.ascontiguousarray(values, np.float32)
             tick()
@@ -113,28 +100,23 @@ def unpermute(
     return pairs.swapaxes(1, 2).reshape(rows.shape)
 
 
-def _place(header: GgufHeader, name: str) -> tuple[str, int]:
+def _place(source: Checkpoint, name: str) -> tuple[str, int]:
     """Where transformers keeps the tensor `name`, and its heads where rows are permuted (or 0)."""
-    if name in _OUTSIDE:
-        return _OUTSIDE[name], 0
-    block, _, rest = name.partition(".")
-    number, _, part = rest.partition(".")
-    # Bounded: a stranger's file may number a layer with a thousand digits.
-    plain = number.isascii() and number.isdigit() and len(number) < 7
-    if block != "blk" or not plain or part not in _LAYER:
-        raise CheckpointError(header.path, f"a Llama has no place for the GGUF tensor {name!r}")
-    target = f"model.layers.{int(number)}.{_LAYER[part]}"
-    if part not in _PERMUTED:
+    family = load_family("llama")
+    target, found = family.from_gguf(name), family.find(name)
+    if target is None or found is None:
+        raise CheckpointError(source.path, f"a Llama has no place for the GGUF tensor {name!r}")
+    key = _PERMUTED.get(found[1].role)
+    if key is None:
         return target, 0
-    queries = header.metadata.get("llama.attention.head_count")
-    heads = header.metadata.get(f"llama.attention.{_PERMUTED[part]}", queries)
-    if type(heads) is not int or heads < 1:
-        raise CheckpointError(header.path, f"llama.attention.{_PERMUTED[part]} is no head count")
+    heads = source.config.get(key)
+    if type(heads) is not int:
+        raise CheckpointError(source.path, f"its GGUF header states no {key}")
     return target, heads
 
 
 def check_shapes(
-    header: GgufHeader, tensors: Mapping[str, np.ndarray[Any, Any]], config: Mapping[str, Any]
+    source: Checkpoint, tensors: Mapping[str, np.ndarray[Any, Any]], config: Mapping[str, Any]
 ) -> None:
     """Raise CheckpointError unless `tensors` are those of a Llama of this `config`, no more."""
     family = load_family("llama")
@@ -143,13 +125,13 @@ def check_shapes(
     for key in sorted(keys):
         if type(config.get(key)) is not int or config[key] < 1:
             raise CheckpointError(
-                header.path, f"{key} is {config.get(key)!r}, not a number above 0"
+                source.path, f"{key} is {config.get(key)!r}, not a number above 0"
             )
     layers = config["num_hidden_layers"]
     in_layer = {n: role for n, role in family.layer.items() if n not in family.optional}
     if layers * len(in_layer) > len(tensors):
         raise CheckpointError(
-            header.path, f"{len(tensors)} tensors are too few for {layers} layers"
+            source.path, f"{len(tensors)} tensors are too few for {layers} layers"
         )
     roles = dict(family.model)
     if config["tie_word_embeddings"]:
@@ -162,12 +144,12 @@ def check_shapes(
     }
     for name in sorted(roles.keys() ^ tensors.keys()):
         state = "missing" if name in roles else "one too many"
-        raise CheckpointError(header.path, f"tensor {name!r} is {state}")
+        raise CheckpointError(source.path, f"tensor {name!r} is {state}")
     for name, role in roles.items():
         shape, expected = tensors[name].shape, tuple(lengths[axis] for axis in role.axes)
         if shape != expected:
             raise CheckpointError(
-                header.path, f"tensor {name!r} is {list(shape)}, its config says {list(expected)}"
+                source.path, f"tensor {name!r} is {list(shape)}, its config says {list(expected)}"
             )
 
 

@@ -12,10 +12,10 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prunescope.checkpoint import Checkpoint, open_checkpoint
 from prunescope.errors import CheckpointError
 from prunescope.extras import require
 from prunescope.interop.gguf import check_architecture, check_shapes, read_tensors, reason_of
-from prunescope.interop.gguf_header import GgufHeader, read_header
 
 if TYPE_CHECKING:
     import transformers
@@ -53,17 +53,17 @@ def convert(path: Path, folder: Path, progress: Progress = no_progress) -> None:
         ArchitectureError: the GGUF holds another architecture.
         CheckpointError: it is damaged, or no Llama model with a tokenizer.
     """
-    header = read_header(path)
-    check_architecture(header)
-    with progress(len(header.tensors) + 3) as tick:
-        config = read_config(header)
+    source = open_checkpoint(path)
+    check_architecture(source)
+    with progress(len(source.tensors) + 3) as tick:
+        config = read_config(source)
         _write_json(folder / "config.json", config)
         _write_generation_config(folder, config)
         tick()
-        _write_tokenizer(header, config, folder)
+        _write_tokenizer(source, config, folder)
         tick()
-        tensors = read_tensors(header, tick)
-        check_shapes(header, tensors, config)
+        tensors = read_tensors(source, tick)
+        check_shapes(source, tensors, config)
         weights = folder / "model.safetensors"
         safetensors_numpy.save_file(tensors, weights, {"format": "pt"})
         # safetensors makes it readable for its owner alone.
@@ -71,7 +71,7 @@ def convert(path: Path, folder: Path, progress: Progress = no_progress) -> None:
         tick()
 
 
-def read_config(header: GgufHeader) -> dict[str, Any]:
+def read_config(source: Checkpoint) -> dict[str, Any]:
     """The config.json of an ordinary float32 Llama, by transformers' own reading of the GGUF.
 
     Raises:
@@ -79,18 +79,18 @@ def read_config(header: GgufHeader) -> dict[str, Any]:
     """
     try:
         config = transformers.AutoConfig.from_pretrained(
-            header.path.parent,
-            gguf_file=header.path.name,
+            Path(source.path).parent,
+            gguf_file=Path(source.path).name,
             local_files_only=True,
             trust_remote_code=False,
         )
         values: dict[str, Any] = config.to_diff_dict()
     except Exception as err:  # transformers raises errors of many kinds
-        raise CheckpointError(header.path, f"transformers refuses it: {reason_of(err)}") from None
+        raise CheckpointError(source.path, f"transformers refuses it: {reason_of(err)}") from None
     for key in _NOT_CONFIG:
         values.pop(key, None)
     if values.get("model_type") != "llama":
-        raise CheckpointError(header.path, f"transformers reads a {values.get('model_type')!r}")
+        raise CheckpointError(source.path, f"transformers reads a {values.get('model_type')!r}")
     # transformers before 5 knows no rope_parameters, and would take its default of 10000.
     theta = values.get("rope_parameters", {}).get("rope_theta")
     return values | {
@@ -107,15 +107,15 @@ def _write_generation_config(folder: Path, config: Mapping[str, Any]) -> None:
     _write_json(folder / "generation_config.json", {"_from_model_config": True} | marks | version)
 
 
-def _write_tokenizer(header: GgufHeader, config: Mapping[str, Any], folder: Path) -> None:
+def _write_tokenizer(source: Checkpoint, config: Mapping[str, Any], folder: Path) -> None:
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
-            header.path.parent,
-            gguf_file=header.path.name,
+            Path(source.path).parent,
+            gguf_file=Path(source.path).name,
             local_files_only=True,
             trust_remote_code=False,
         )
-        if header.metadata.get("tokenizer.ggml.pre") == "smollm":
+        if source.metadata.get("tokenizer.ggml.pre") == "smollm":
             # transformers ignores this key. llama.cpp (llama-vocab.cpp, SMOLLM), like the model's
             # own tokenizer, splits digits off first: "a  12" has one token of two spaces.
             tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -126,7 +126,7 @@ def _write_tokenizer(header: GgufHeader, config: Mapping[str, Any], folder: Path
             )
         tokenizer.save_pretrained(folder)
     except Exception as err:  # tokenizers raises plain Exception
-        raise CheckpointError(header.path, f"no usable tokenizer ({reason_of(err)})") from None
+        raise CheckpointError(source.path, f"no usable tokenizer ({reason_of(err)})") from None
     path = folder / "tokenizer_config.json"
     settings = json.loads(path.read_text("utf-8"))
     for key in _NOT_TOKENIZER:

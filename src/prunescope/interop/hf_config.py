@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from prunescope.architecture import Model
+from prunescope.checkpoint.gguf_config import PER_LAYER
 
-PER_LAYER = "per_layer_config"
 # Llama's config checks its head count when it is loaded, which transformers refuses for a count
 # that differs between layers unless this says that the model's own may be read.
 GLOBAL_ACCESS = "allow_global_per_layer_attribute_access"

@@ -56,6 +56,8 @@ def sizes_json(sizes: Sequence[ModelSize]) -> str:
                     "weight_bytes": size.weight_bytes,
                     "folder_bytes": size.folder_bytes,
                     "parameters": size.parameters,
+                    "tensor_bytes": size.tensor_bytes,
+                    "bits_per_weight": size.bits_per_weight,
                     "dtypes": size.dtypes,
                     "tied": size.shared,
                 }

@@ -76,6 +76,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "size_folder": ("整个目录", "Whole folder"),
     "size_parameters": ("参数量", "Parameters"),
     "size_dtype": ("数据类型", "Dtype"),
+    "size_bits": ("每个权重 {bits:.2f} 位", "{bits:.2f} bits per weight"),
     "size_original": ("原始模型总大小: {gib:.2f} GB", "Original model size: {gib:.2f} GB"),
     "size_pruned": ("剪枝后模型大小: {gib:.2f} GB", "Pruned model size: {gib:.2f} GB"),
     "size_saved": (

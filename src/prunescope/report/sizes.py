@@ -23,7 +23,7 @@ def print_sizes(sizes: Sequence[ModelSize], screen: Screen, say: Messages) -> No
             f"{size.weight_bytes / GIB:.2f} GB",
             "-" if size.folder_bytes is None else f"{size.folder_bytes / GIB:.2f} GB",
             f"{size.parameters:,}",
-            _dtypes(size.dtypes),
+            _dtypes(size, say),
         ]
         for size in sizes
     ]
@@ -46,8 +46,11 @@ def print_comparison(sizes: SizeComparison, screen: Screen, say: Messages) -> No
     screen.line(say("size_unit"), "dim")
 
 
-def _dtypes(dtypes: dict[str, int]) -> str:
-    if len(dtypes) == 1:
-        return next(iter(dtypes))
-    total = sum(dtypes.values()) or 1
-    return ", ".join(f"{name} {100 * n / total:.1f}%" for name, n in dtypes.items())
+def _dtypes(size: ModelSize, say: Messages) -> str:
+    total = size.parameters or 1
+    shares = [f"{name} {100 * n / total:.1f}%" for name, n in size.dtypes.items()]
+    text = ", ".join(shares) if len(shares) > 1 else "".join(size.dtypes)
+    if size.is_quantised and size.bits_per_weight is not None:
+        bits = say("size_bits", bits=size.bits_per_weight)
+        text += f" ({bits})"
+    return text

@@ -1,0 +1,80 @@
+"""What would config.json say of this GGUF file? Its keys under transformers' names.
+
+The keys are llama.cpp's (https://github.com/ggml-org/llama.cpp/blob/master/gguf-py/gguf/constants.py,
+`Keys`), each prefixed with the architecture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from prunescope.checkpoint.types import TensorInfo
+
+Value: TypeAlias = "int | float | bool | str | tuple[int | float | bool, ...]"
+# transformers' (5.13 and later): layer → the keys in which it departs from the model's own.
+PER_LAYER = "per_layer_config"
+EMBEDDING, HEAD = "token_embd.weight", "output.weight"
+_COUNTS = {
+    "block_count": "num_hidden_layers",
+    "embedding_length": "hidden_size",
+    "feed_forward_length": "intermediate_size",
+    "attention.head_count": "num_attention_heads",
+    "attention.head_count_kv": "num_key_value_heads",
+    "attention.key_length": "head_dim",
+    "context_length": "max_position_embeddings",
+}
+_REALS = {
+    "attention.layer_norm_rms_epsilon": "rms_norm_eps",
+    "rope.freq_base": "rope_theta",
+}
+
+
+def config_of(values: Mapping[str, Value], tensors: Mapping[str, TensorInfo]) -> dict[str, Any]:
+    """The config that the keys `values` and the tensors of one file tell.
+
+    `model_type` is the architecture as llama.cpp names it: of a Mistral, `llama`. A count that
+    differs between layers (`deci`) is the largest one, with the others in `per_layer_config`.
+    A shard of several tells what it knows: whether the head is tied only where it has the head.
+    """
+    config: dict[str, Any] = {}
+    architecture = values.get("general.architecture")
+    if isinstance(architecture, str):
+        config["model_type"] = architecture
+        _counts(config, values, architecture)
+        for key, name in _REALS.items():
+            value = values.get(f"{architecture}.{key}")
+            if type(value) is float:
+                config[name] = value
+    if EMBEDDING in tensors:
+        config["vocab_size"] = tensors[EMBEDDING].shape[0]
+    if HEAD in tensors:
+        config["tie_word_embeddings"] = False
+    elif values.get("split.count", 1) == 1:
+        config["tie_word_embeddings"] = True
+    return config
+
+
+def _counts(config: dict[str, Any], values: Mapping[str, Value], architecture: str) -> None:
+    layers = values.get(f"{architecture}.block_count")
+    overrides: dict[str, dict[str, int]] = {}
+    for key, name in _COUNTS.items():
+        value = values.get(f"{architecture}.{key}")
+        if isinstance(value, tuple):
+            if len(value) != layers or not all(type(n) is int for n in value):
+                continue
+            largest = max(value)
+            for layer, n in enumerate(value):
+                if n != largest:
+                    overrides.setdefault(str(layer), {})[name] = int(n)
+            value = largest
+        if type(value) is int and value > 0:
+            config[name] = value
+    heads = config.get("num_attention_heads")
+    if heads:
+        # llama.cpp's own defaults (llama-model.cpp, load_hparams).
+        config.setdefault("num_key_value_heads", heads)
+        if "hidden_size" in config and config["hidden_size"] % heads == 0:
+            config.setdefault("head_dim", config["hidden_size"] // heads)
+    if overrides:
+        config[PER_LAYER] = dict(sorted(overrides.items(), key=lambda item: int(item[0])))
