@@ -11,7 +11,7 @@ import pytest
 
 from prunescope import extras
 from prunescope.checkpoint import open_checkpoint
-from prunescope.checkpoint.opening import locate
+from prunescope.checkpoint.places import locate
 from prunescope.errors import CheckpointError, MissingExtra
 from tests.support.hub import TOKEN, Hub, HubHandler
 from tests.support.web import serve
