@@ -63,7 +63,9 @@ def _index(data: bytes) -> None:
     from prunescope.errors import CheckpointError
 
     try:
-        read_index(MemoryFolder({"model.safetensors.index.json": data}), "model.safetensors.index.json")
+        read_index(
+            MemoryFolder({"model.safetensors.index.json": data}), "model.safetensors.index.json"
+        )
     except CheckpointError as err:
         _one_line(str(err))
 
