@@ -60,19 +60,22 @@ def replacing_folder(path: Path, is_ours: Callable[[Path], bool]) -> Iterator[Pa
     retired = path.parent / f".{path.name}.old"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if retired.exists() and not path.exists():
-            # A run was stopped between the two renames below.
-            retired.rename(path)
+        # An earlier run may have been killed between the two renames below.
+        _restore(retired, path)
         if path.exists() and not path.is_dir():
             raise PrunescopeError(f"{path}: is a file, a folder is to be written here")
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         temporary.chmod(0o777 & ~_umask())
         yield temporary
-        if path.exists():
-            _carry_over(path, temporary, is_ours)
-            shutil.rmtree(retired, ignore_errors=True)
-            path.rename(retired)
-        temporary.rename(path)
+        try:
+            if path.exists():
+                _carry_over(path, temporary, is_ours)
+                shutil.rmtree(retired, ignore_errors=True)
+                path.rename(retired)
+            temporary.rename(path)
+        except BaseException:
+            _restore(retired, path)
+            raise
         shutil.rmtree(retired, ignore_errors=True)
     except OSError as err:
         raise _cannot_write(path, err) from None
@@ -84,6 +87,12 @@ def replacing_folder(path: Path, is_ours: Callable[[Path], bool]) -> Iterator[Pa
 def _followed(path: Path) -> Path:
     # Only a link: an error should name the path as the user wrote it.
     return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def _restore(retired: Path, path: Path) -> None:
+    """Undo the first of the two renames where the second was not done."""
+    if retired.exists() and not path.exists():
+        retired.rename(path)
 
 
 def _carry_over(old: Path, new: Path, is_ours: Callable[[Path], bool]) -> None:

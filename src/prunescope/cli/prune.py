@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from prunescope.cli.run import language_option, run
 from prunescope.cli.size import PRUNE_LOG
@@ -53,7 +54,9 @@ def _command(say: Messages, name: str, example: str) -> click.Command:
     @click.command(name, help=say("help_prune", example=example))
     @_options(say)
     @language_option(say)
-    def command(**options: Any) -> None:
+    @click.pass_context
+    def command(context: click.Context, /, **options: Any) -> None:
+        _refuse_unbuilt(options, context.get_parameter_source("layer"))
         _prune(say, **options)
 
     return command
@@ -109,14 +112,13 @@ def _options(say: Messages) -> Callable[[_F], _F]:
     return decorate
 
 
-def _refuse_unbuilt(options: dict[str, Any]) -> None:
+def _refuse_unbuilt(options: dict[str, Any], layer: ParameterSource | None) -> None:
     asked = {
         "--channel_wise": options["channel_wise"],
         "--layer_wise": options["layer_wise"],
         "--global_pruning": options["global_pruning"],
         "--iterative_steps above 1": options["iterative_steps"] > 1,
-        f"--taylor {options['taylor']}": options["pruner_type"] == "taylor"
-        and options["taylor"] in ("param_second", "param_mix"),
+        f"--taylor {options['taylor']}": options["taylor"] in ("param_second", "param_mix"),
     }
     for name, is_asked in asked.items():
         if is_asked:
@@ -124,6 +126,8 @@ def _refuse_unbuilt(options: dict[str, Any]) -> None:
                 f"{name} is not supported by this version: it prunes block-wise, in one step, "
                 "with random, l1, l2 or taylor (param_first, vectorize) importance"
             )
+    if layer is ParameterSource.COMMANDLINE:
+        raise PlanError("--layer belongs to --layer_wise, which is not supported by this version")
 
 
 def _folder_name(name: str) -> str:
@@ -139,7 +143,6 @@ def _prune(say: Messages, **options: Any) -> None:
     from prunescope.extras import require
     from prunescope.pruning.plan import PruningPlan, resolve
 
-    _refuse_unbuilt(options)
     folder = PRUNE_LOG / _folder_name(options["save_ckpt_log_name"])
     plan = PruningPlan(
         ratio=options["pruning_ratio"],

@@ -76,11 +76,20 @@ def as_stored(model: Model, state: Mapping[str, torch.Tensor]) -> transformers.P
 def with_generation_settings(
     network: transformers.PreTrainedModel, model: Model
 ) -> transformers.PreTrainedModel:
-    """`network` with the settings (end-of-text tokens) of `model`'s generation_config.json."""
-    checkpoint = model.checkpoint
-    settings = read_beside(checkpoint.home, "generation_config.json")
-    if settings and checkpoint.owns_home:
-        network.generation_config = transformers.GenerationConfig.from_dict(settings)
+    """`network` with the settings (end-of-text tokens) of `model`'s generation_config.json.
+
+    Raises:
+        CheckpointError: transformers refuses them.
+    """
+    home, name = model.checkpoint.home, "generation_config.json"
+    settings = read_beside(home, name) if model.checkpoint.owns_home else {}
+    if settings:
+        try:
+            network.generation_config = transformers.GenerationConfig.from_dict(settings)
+        except Exception as err:  # as for config.json
+            raise CheckpointError(
+                home.file(name), f"transformers refuses it: {first_line(err)}"
+            ) from None
     return network
 
 
@@ -131,7 +140,10 @@ def _place(
     except AttributeError:
         if attribute == "inv_freq":
             return
-        raise CheckpointError(where, f"transformers has no place for tensor {name!r}") from None
+        old = None
+    if old is None:
+        # Or a bias that config.json does without: left out, the model would compute other things.
+        raise CheckpointError(where, f"transformers has no place for tensor {name!r}")
     if not isinstance(old, torch.nn.Parameter):
         return
     setattr(module, attribute, torch.nn.Parameter(tensor, requires_grad=False))

@@ -1,0 +1,172 @@
+"""What `llama3.py` cannot do ends in one line and exit code 2, and writes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.prune_command import ON_CPU, RANGES, base_model, call, refused
+from tests.support.scripts import run_script
+
+SOUND = ("--base_model", "tiny", *RANGES, *ON_CPU, "--save_model")
+TAYLOR = ("--pruner_type", "taylor")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a model in it."""
+    base_model(tmp_path / "tiny")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# --- what this version does not do --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--channel_wise",), "--channel_wise"),
+        (("--block_wise", "--channel_wise"), "--channel_wise"),
+        (("--layer_wise",), "--layer_wise"),
+        (("--layer_wise", "--layer", "10"), "--layer_wise"),
+        (("--global_pruning",), "--global_pruning"),
+        (("--iterative_steps", "2"), "--iterative_steps above 1"),
+        ((*TAYLOR, "--taylor", "param_second"), "--taylor param_second"),
+        ((*TAYLOR, "--taylor=param_mix"), "--taylor param_mix"),
+        # Even where it would not be used: an option is never silently ignored.
+        (("--pruner_type", "l2", "--taylor", "param_mix"), "--taylor param_mix"),
+    ],
+)
+def test_what_is_not_supported_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], named: str
+) -> None:
+    assert refused(here, capsys, *SOUND, *options) == (
+        f"{named} is not supported by this version: it prunes block-wise, in one step, "
+        "with random, l1, l2 or taylor (param_first, vectorize) importance"
+    )
+
+
+@pytest.mark.parametrize("options", [("--layer", "10"), ("--layer=12",)])
+def test_a_number_of_layers_to_keep_is_not_ignored(
+    here: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    # 12 is the default: it is refused because it is asked for, not because it differs.
+    assert refused(here, capsys, *SOUND, *options) == (
+        "--layer belongs to --layer_wise, which is not supported by this version"
+    )
+
+
+def test_options_that_ask_for_what_is_done_anyway_are_welcome(here: Path) -> None:
+    assert call(*SOUND, "--block_wise", "--iterative_steps", "1", "--taylor", "param_first") == 0
+
+
+# --- what this model cannot give ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "cause"),
+    [
+        (("--pruning_ratio", "1"), "pruning ratio 1.0 is not in [0, 1)"),
+        (("--pruning_ratio=-0.1",), "pruning ratio -0.1 is not in [0, 1)"),
+        (("--pruning_ratio", "nan"), "pruning ratio nan is not in [0, 1)"),
+        # 0.9 × 4 = 3.6.
+        (
+            ("--pruning_ratio", "0.9"),
+            "ratio 0.9 would remove all 4 attention units of layer 1: take a smaller ratio",
+        ),
+        (("--block_mlp_layer_end", "1"), "mlp layer range 1..1 (half open) is empty"),
+        (("--block_attention_layer_start=6",), "attention layer range 6..5 (half open) is empty"),
+        (
+            ("--block_mlp_layer_end", "7"),
+            "mlp layer range 1..7 (half open) goes past the model's 6 layers: 0..5",
+        ),
+        (
+            ("--block_attention_layer_start=-1",),
+            "attention layer range -1..5 (half open) goes past the model's 6 layers: 0..5",
+        ),
+        (("--base_model", "gone"), "gone: no such file or directory"),
+        (("--base_model", "."), ".: no weights here: no .safetensors, .bin, .pt or .pth file"),
+        (("--device", "nope"), "device 'nope' cannot be used: "),
+        (("--device", "meta"), "device 'meta' cannot be used: "),
+        (("--test_after_train", "--eval_device", "cuda:99"), "device 'cuda:99' cannot be used: "),
+        ((*TAYLOR, "--calibration", "gone.txt"), "gone.txt: cannot be read (No such file or"),
+        ((*TAYLOR, "--calibration", "tiny"), "tiny: cannot be read (Is a directory)"),
+        (
+            (*TAYLOR, "--calibration", "tiny/model.safetensors"),
+            "tiny/model.safetensors: is not UTF-8 text (byte ",
+        ),
+        ((*TAYLOR, "--num_examples", "1000000"), "embedded: "),
+        (("--test_before_train", "--max_seq_len", "1000000"), "the text has "),
+    ],
+)
+def test_what_the_model_or_machine_cannot_give_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], cause: str
+) -> None:
+    assert refused(here, capsys, *SOUND, *options).startswith(cause)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", ".hidden", "a/b", "../a", "/tmp/a", "名" * 67], ids=repr
+)
+def test_a_name_that_is_no_folder_under_prune_log_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    # Of 67 × 3 bytes in UTF-8 the file system's 255 leave no room for a temporary name.
+    line = refused(here, capsys, *SOUND, "--save_ckpt_log_name", name)
+    assert line == f"--save_ckpt_log_name {name!r} is not a folder name"
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--pruner_type", "l3"), "--pruner_type"),
+        (("--taylor", "second"), "--taylor"),
+        (("--grouping_strategy", "median"), "--grouping_strategy"),
+        (("--pruning_ratio", "a half"), "--pruning_ratio"),
+        (("--iterative_steps", "0"), "--iterative_steps"),
+        (("--num_examples", "0"), "--num_examples"),
+        (("--calibration_seq_len", "1"), "--calibration_seq_len"),
+        (("--max_seq_len", "1"), "--max_seq_len"),
+        (("--temperature", "-1"), "--temperature"),
+        (("--top_p", "0"), "--top_p"),
+        (("--top_p", "1.5"), "--top_p"),
+        (("--seed", "-1"), "--seed"),
+        (("--lang", "de"), "--lang"),
+        (("--block_wize",), "--block_wize"),
+        (("more",), "more"),
+        (("--save_ckpt_log_name",), "--save_ckpt_log_name"),
+    ],
+)
+def test_a_wrong_option_is_named(
+    here: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], named: str
+) -> None:
+    assert named in refused(here, capsys, *SOUND, *options)
+
+
+def test_a_model_must_be_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--base_model" in refused(here, capsys, *RANGES)
+
+
+# --- as another process -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (
+            ("--lang", "en", "--base_model", "gone"),
+            "error: gone: no such file or directory\n",
+        ),
+        (
+            ("--layer", "3"),
+            "错误: --layer belongs to --layer_wise, which is not supported by this version\n",
+        ),
+        (("--pruning_ratio", "1.5"), "错误: pruning ratio 1.5 is not in [0, 1)\n"),
+    ],
+)
+def test_the_script_ends_so_too(here: Path, options: tuple[str, ...], line: str) -> None:
+    done = run_script("llama3.py", *SOUND, *options, cwd=here)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
+    assert [path.name for path in here.iterdir()] == ["tiny"]

@@ -1,0 +1,58 @@
+"""A pruning run without a command line, and tiny models stored in other ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from prunescope.architecture import Model, describe
+from prunescope.checkpoint import open_checkpoint
+from prunescope.pruning.calibration import CalibrationSet, choose_windows
+from prunescope.pruning.plan import Importance, PruningPlan, resolve
+from prunescope.pruning.run import Pruned, prune
+
+CALIBRATION = choose_windows(range(1, 300), 3, 16, 0, "made up")
+State = dict[str, torch.Tensor]
+
+
+@contextmanager
+def silent(steps: int) -> Iterator[Callable[[], None]]:
+    """Progress that nobody sees."""
+    yield lambda: None
+
+
+def plan(importance: Importance = "l2", ratio: float = 0.5, **options: Any) -> PruningPlan:
+    """Half of layers 1 and 2, which leaves the first and the last layer of a tiny model whole."""
+    ranges = {"attention": (1, 3), "mlp": (1, 3)}
+    return PruningPlan(ratio, **ranges | {"importance": importance} | options)
+
+
+def prune_tiny(
+    model: Model, wanted: PruningPlan, calibration: CalibrationSet = CALIBRATION
+) -> Pruned:
+    """`prune` on the CPU."""
+    return prune(model, wanted, resolve(wanted, model), calibration, "cpu", silent)
+
+
+def described(folder: Path) -> Model:
+    """The model in `folder`, as prunescope describes it."""
+    return describe(open_checkpoint(folder))
+
+
+def edit_weights(folder: Path, changes: Mapping[str, torch.Tensor | None]) -> None:
+    """Change tensors of model.safetensors; None removes one."""
+    state = load_file(folder / "model.safetensors") | changes
+    kept = {name: tensor for name, tensor in state.items() if tensor is not None}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def store_as_torch(folder: Path, state: Mapping[str, torch.Tensor]) -> Path:
+    """Put a pytorch_model.bin with `state` in the place of model.safetensors."""
+    (folder / "model.safetensors").unlink()
+    torch.save(dict(state), folder / "pytorch_model.bin")
+    return folder
