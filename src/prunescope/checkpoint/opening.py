@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prunescope.checkpoint.folder import INDEX_SUFFIX, find_weights, read_index
+from prunescope.checkpoint.adapter import ADAPTER_CONFIG, adapter_in
+from prunescope.checkpoint.folder import (
+    INDEX_SUFFIX,
+    METADATA,
+    PIECES_SUFFIX,
+    find_weights,
+    is_distributed,
+    read_index,
+)
 from prunescope.checkpoint.formats import read
 from prunescope.checkpoint.jsonfile import read_beside
 from prunescope.checkpoint.storage import File, Folder, LocalFile, LocalFolder
@@ -20,16 +28,21 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     """Read the headers of a file, a shard index or a model folder.
 
     Args:
-        path: a weight file, a `*.index.json`, or a folder of them.
+        path: a weight file, a `*.index.json`, or a folder of them; of a torch.distributed
+            checkpoint, its folder or the `.metadata` in it.
 
     Raises:
         CheckpointError: naming file and cause, for whatever cannot be read as a checkpoint.
     """
     folder, name = locate(path)
+    if name == METADATA or (name is None and is_distributed(folder)):
+        return _distributed(path, folder)
     if name is None:
         files, places = find_weights(folder)
     elif name.endswith(INDEX_SUFFIX):
         files, places = read_index(folder, name)
+    elif name.endswith(PIECES_SUFFIX):
+        raise CheckpointError(path, "holds pieces of a distributed checkpoint: name its folder")
     else:
         files, places = {name: _named(path, folder, name)}, {}
     found = [read(file) for file in files.values()]
@@ -44,6 +57,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     for content in contents:
         metadata.update(content.metadata)
         config.update(content.config)
+    adapter = adapter_in(folder, files, tensors)
     return Checkpoint(
         str(path),
         formats[0],
@@ -52,7 +66,28 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
         folder,
         metadata,
         read_beside(folder, CONFIG) or config,
-        name is None or folder.has(CONFIG),
+        name is None or folder.has(ADAPTER_CONFIG if adapter else CONFIG),
+        adapter,
+        any(content.mixed for content in contents),
+    )
+
+
+def _distributed(path: str | Path, folder: Folder) -> Checkpoint:
+    from prunescope.checkpoint.torch_distributed import FORMAT
+    from prunescope.checkpoint.torch_distributed import read as read_folder
+
+    contents, files = read_folder(folder)
+    return Checkpoint(
+        str(path),
+        FORMAT,
+        contents.tensors,
+        tuple(files.values()),
+        folder,
+        contents.metadata,
+        read_beside(folder, CONFIG),
+        owns_home=True,
+        adapter=adapter_in(folder, files, contents.tensors),
+        mixed=contents.mixed,
     )
 
 
