@@ -167,7 +167,8 @@ def _locate(
     empty = prod(stored.shape) == 0
     reach = sum((n - 1) * s for n, s in zip(stored.shape, stored.strides, strict=True))
     elements = 0 if empty else reach + 1
-    begin = bytes_of(stored.dtype, stored.offset)
+    # A view without elements may begin anywhere, past the end too.
+    begin = bytes_of(stored.dtype, 0 if empty else stored.offset)
     nbytes = bytes_of(stored.dtype, elements)
     # torch's dtypes fill whole bytes.
     assert begin is not None
