@@ -53,12 +53,16 @@ def test_what_others_made_is_refused_and_kept(source: Path, tmp_path: Path, name
     assert [file.read_text() for file in out.iterdir()] == ["theirs"]
 
 
-def test_another_prunescope_file_in_a_strangers_folder_is_not_ours(
-    source: Path, tmp_path: Path
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "more.safetensors", "__0_0.distcp"])
+def test_weights_that_others_put_into_our_folder_are_not_lost(
+    source: Path, tmp_path: Path, name: str
 ) -> None:
-    other = tiny_folder(tmp_path / "other")
+    out = tmp_path / "out"
+    convert(source, out)
+    (out / name).write_bytes(b"theirs")
     with pytest.raises(PrunescopeError, match="--overwrite"):
-        convert(source, other)
+        convert(source, out)
+    assert (out / name).read_bytes() == b"theirs"
 
 
 def test_overwrite_replaces_the_model_and_spares_the_rest(source: Path, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ class Checkpoint:
 
     Attributes:
         path: what the user named.
-        format: a name of `prunescope.checkpoint.formats`.
+        format: a name of `prunescope.checkpoint.formats`, or `torch distributed`.
         tensors: by name, in file order.
         files: the weight files, in the order read.
         metadata: the files' own key/value notes.

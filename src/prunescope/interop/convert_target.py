@@ -6,9 +6,11 @@ import os
 import re
 from pathlib import Path
 
-from prunescope.checkpoint import open_checkpoint
+from prunescope.checkpoint import safetensors
 from prunescope.checkpoint.adapter import ADAPTER_CONFIG
+from prunescope.checkpoint.folder import INDEX_SUFFIX
 from prunescope.checkpoint.opening import CONFIG
+from prunescope.checkpoint.storage import LocalFile
 from prunescope.errors import CheckpointError, PrunescopeError
 from prunescope.interop.companions import COMPANIONS, RECORD
 
@@ -49,8 +51,15 @@ def check_target(source: str | Path, target: Path, overwrite: bool) -> None:
 
 
 def _is_ours(folder: Path) -> bool:
+    """Whether all weights in `folder` are an earlier output: nobody else's may be lost."""
+    weights = [entry for entry in folder.iterdir() if _WEIGHTS.fullmatch(entry.name)]
+    files = [entry for entry in weights if not entry.name.endswith(INDEX_SUFFIX)]
+    return bool(files) and all(map(_is_marked, files))
+
+
+def _is_marked(file: Path) -> bool:
     try:
-        notes = open_checkpoint(folder).metadata
+        notes = safetensors.read(LocalFile(file)).metadata
     except CheckpointError:
         return False
     return all(notes.get(key) == value for key, value in MARK.items())
