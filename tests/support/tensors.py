@@ -7,4 +7,6 @@ import torch
 
 def raw_bytes(tensor: torch.Tensor) -> bytes:
     """The tensor's elements, row by row."""
-    return tensor.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    # A view of one element may keep a step of any length, with which torch cannot view bytes.
+    copy = tensor.detach().clone(memory_format=torch.contiguous_format)
+    return copy.flatten().view(torch.uint8).numpy().tobytes()

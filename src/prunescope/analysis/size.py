@@ -8,7 +8,9 @@ from pathlib import Path
 
 from prunescope.analysis.counts import Counts
 from prunescope.checkpoint import Checkpoint, open_checkpoint
+from prunescope.checkpoint.adapter import refuse_adapter
 from prunescope.checkpoint.dtypes import DTYPE_BITS
+from prunescope.checkpoint.types import Adapter
 from prunescope.errors import CheckpointError, NoWeights
 
 
@@ -19,7 +21,8 @@ class ModelSize:
     Attributes:
         path: what was asked about.
         weight_files: as the user would name them.
-        weight_bytes: length of the weight files together.
+        weight_bytes: length of the weight files together; of the tensors, where those files also
+            hold what is no part of the model (optimizer state).
         folder_bytes: length of every file in the model's folder, sub-folders included; None for
             a lone file.
         parameters: stored parameters, tied weights once.
@@ -27,6 +30,7 @@ class ModelSize:
         bits_per_weight: stored bits per parameter, scales included; None without parameters.
         dtypes: stored parameters by dtype.
         shared: tied tensors, name → the tensor that holds the bytes.
+        adapter: what adapter it is; None for a model.
     """
 
     path: str
@@ -39,6 +43,7 @@ class ModelSize:
     bits_per_weight: float | None
     dtypes: dict[str, int]
     shared: dict[str, str]
+    adapter: Adapter | None = None
 
     @property
     def is_quantised(self) -> bool:
@@ -66,22 +71,38 @@ class SizeComparison:
 
 def measure(checkpoint: Checkpoint) -> ModelSize:
     """Sizes of one open checkpoint; file lengths, so a sparse file counts its holes."""
+    if checkpoint.mixed:
+        weight_bytes = sum(t.nbytes for t in checkpoint.tensors.values() if t.shared_with is None)
+    else:
+        weight_bytes = sum(file.size for file in checkpoint.files)
     return ModelSize(
         checkpoint.path,
         checkpoint.format,
         tuple(str(file) for file in checkpoint.files),
-        sum(file.size for file in checkpoint.files),
+        weight_bytes,
         checkpoint.home.total_bytes() if checkpoint.owns_home else None,
         checkpoint.parameters,
         checkpoint.nbytes,
         checkpoint.bits_per_weight,
         checkpoint.dtypes,
         checkpoint.shared,
+        checkpoint.adapter,
     )
 
 
+def compare_sizes(original: ModelSize, pruned: ModelSize) -> SizeComparison:
+    """Put two models side by side.
+
+    Raises:
+        ArchitectureError: one is an adapter, whose few weights would pass for heavy pruning.
+    """
+    for size in (original, pruned):
+        refuse_adapter(size.path, size.adapter)
+    return SizeComparison(original, pruned)
+
+
 def pruned_models(root: Path) -> list[ModelSize]:
-    """Sizes of every model folder directly under `root` (`prune_log`), by name.
+    """Sizes of every model folder directly under `root` (`prune_log`), by name; adapters are none.
 
     Raises:
         CheckpointError: no such folder, no model in it, or a model that cannot be read.
@@ -93,7 +114,9 @@ def pruned_models(root: Path) -> list[ModelSize]:
         # A dot marks a run in progress; a folder without weights is one of logs.
         if folder.is_dir() and not folder.name.startswith("."):
             with suppress(NoWeights):
-                sizes.append(measure(open_checkpoint(folder)))
+                size = measure(open_checkpoint(folder))
+                if size.adapter is None:
+                    sizes.append(size)
     if not sizes:
         raise CheckpointError(root, "holds no pruned model")
     return sizes

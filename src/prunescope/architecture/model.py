@@ -9,6 +9,7 @@ from functools import cached_property
 from prunescope.architecture.family import Family, TensorRole, family_names, load_family
 from prunescope.architecture.roles import PROJECTIONS, Role
 from prunescope.checkpoint import Checkpoint, TensorInfo
+from prunescope.checkpoint.adapter import refuse_adapter
 from prunescope.errors import ArchitectureError, printable
 
 
@@ -103,8 +104,10 @@ def describe(checkpoint: Checkpoint) -> Model:
     """Name every tensor of `checkpoint`.
 
     Raises:
-        ArchitectureError: an unknown family, no layers, or a tensor the family has no place for.
+        ArchitectureError: an adapter, an unknown family, no layers, or a tensor the family has no
+            place for.
     """
+    refuse_adapter(checkpoint.path, checkpoint.adapter)
     family = recognise(checkpoint)
     layers: dict[int, dict[Role, list[TensorInfo]]] = {}
     outside: dict[Role, list[TensorInfo]] = {}

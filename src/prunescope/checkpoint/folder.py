@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from prunescope.checkpoint import gguf_split
+from prunescope.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from prunescope.checkpoint.jsonfile import read_object
 from prunescope.checkpoint.storage import File, Folder
 from prunescope.errors import CheckpointError, NoWeights
 
 INDEX_SUFFIX = ".index.json"
+# What torch.distributed.checkpoint writes: a list of everything, and files of pieces.
+METADATA = ".metadata"
+PIECES_SUFFIX = ".distcp"
 # In the order transformers looks for them.
 _PREFERRED = (
     "model.safetensors",
@@ -35,10 +39,31 @@ def weight_files(folder: Folder, name: str | None) -> tuple[dict[str, File], dic
         return find_weights(folder)
     if name.endswith(INDEX_SUFFIX):
         return read_index(folder, name)
+    if name.endswith(PIECES_SUFFIX):
+        place = folder.file(name)
+        raise CheckpointError(place, "holds pieces of a distributed checkpoint: name its folder")
     shards = gguf_split.shard_names(folder, name)
     return {
         shard: folder.named(shard) if shard == name else folder.file(shard) for shard in shards
     }, {}
+
+
+def is_distributed(folder: Folder) -> bool:
+    """Whether the model in `folder` is a torch.distributed checkpoint.
+
+    Weights that transformers would load come first: they are the model, merged.
+
+    Raises:
+        CheckpointError: there are pieces of one, but a save that was cut short left no list.
+    """
+    names = set(folder.names())
+    if not names.isdisjoint(_PREFERRED):
+        return False
+    if METADATA not in names and any(name.endswith(PIECES_SUFFIX) for name in names):
+        raise CheckpointError(
+            folder, f"holds {PIECES_SUFFIX} files but no {METADATA}: was the save cut short?"
+        )
+    return METADATA in names
 
 
 def find_weights(folder: Folder) -> tuple[dict[str, File], dict[str, str]]:
@@ -58,6 +83,9 @@ def find_weights(folder: Folder) -> tuple[dict[str, File], dict[str, str]]:
     index = next((name for name in names if name.endswith(INDEX_SUFFIX)), None)
     if index is not None:
         return read_index(folder, index)
+    adapter = next((name for name in ADAPTER_WEIGHTS if name in names), None)
+    if adapter is not None and ADAPTER_CONFIG in names:
+        return {adapter: folder.file(adapter)}, {}
     for suffix in _SUFFIXES:
         found = _weights(names, suffix)
         if found:

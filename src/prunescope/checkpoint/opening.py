@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from prunescope.checkpoint import gguf_split
-from prunescope.checkpoint.folder import weight_files
+from prunescope.checkpoint.adapter import ADAPTER_CONFIG, adapter_in
+from prunescope.checkpoint.folder import METADATA, is_distributed, weight_files
 from prunescope.checkpoint.formats import read
 from prunescope.checkpoint.jsonfile import read_beside
 from prunescope.checkpoint.places import locate, shown
@@ -25,8 +26,9 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     """Read the headers of a file, a shard index or a model folder, here or far away.
 
     Args:
-        path: a weight file, a `*.index.json`, a shard of a split GGUF, or a folder of them; as
-            text also the address of one (`https://`, `s3://`, …), or a model of a hub:
+        path: a weight file, a `*.index.json`, a shard of a split GGUF, or a folder of them; of a
+            torch.distributed checkpoint, its folder or the `.metadata` in it. As text also the
+            address of one (`https://`, `s3://`, …), or a model of a hub:
             `hf://org/model@revision/file`, or `org/model` where there is no such path.
 
     Raises:
@@ -41,6 +43,8 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def _open(path: str, folder: Folder, name: str | None) -> Checkpoint:
+    if name == METADATA or (name is None and is_distributed(folder)):
+        return _distributed(path, folder)
     files, places = weight_files(folder, name)
     # The config is one more thing to wait for at the same time.
     calls: list[Callable[[], Any]] = [partial(read, file) for file in files.values()]
@@ -60,6 +64,7 @@ def _open(path: str, folder: Folder, name: str | None) -> Checkpoint:
         metadata.update(content.metadata)
         config.update(content.config)
     config |= beside
+    adapter = adapter_in(folder, files, tensors)
     return Checkpoint(
         path,
         formats[0],
@@ -68,7 +73,28 @@ def _open(path: str, folder: Folder, name: str | None) -> Checkpoint:
         folder,
         metadata,
         config,
-        name is None or folder.has(CONFIG),
+        name is None or folder.has(ADAPTER_CONFIG if adapter else CONFIG),
+        adapter,
+        any(content.mixed for content in contents),
+    )
+
+
+def _distributed(path: str, folder: Folder) -> Checkpoint:
+    from prunescope.checkpoint.torch_distributed import FORMAT
+    from prunescope.checkpoint.torch_distributed import read as read_folder
+
+    contents, files = read_folder(folder)
+    return Checkpoint(
+        path,
+        FORMAT,
+        contents.tensors,
+        tuple(files.values()),
+        folder,
+        contents.metadata,
+        read_beside(folder, CONFIG),
+        owns_home=True,
+        adapter=adapter_in(folder, files, contents.tensors),
+        mixed=contents.mixed,
     )
 
 

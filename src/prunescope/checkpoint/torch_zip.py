@@ -39,6 +39,28 @@ def read(file: File) -> Contents:
     Raises:
         CheckpointError: not a torch archive, malformed, or without a tensor at its top level.
     """
+    root, records, folder = _opened(file)
+    tensors = _tensors(root, records, folder, file)
+    if not tensors:
+        raise CheckpointError(file, "holds no state dict: no tensor at its top level")
+    return Contents(tensors)
+
+
+def read_tensor(file: File, name: str) -> TensorInfo:
+    """The tensor in a file that `torch.save` wrote of nothing but one tensor; `name` names it.
+
+    Raises:
+        CheckpointError: as `read`, or the file holds something else.
+    """
+    root, records, folder = _opened(file)
+    stored = _stored(root) if _is_tensor(root) else None
+    if stored is None:
+        raise CheckpointError(file, f"tensor {name!r} is not one this reader knows")
+    return _locate(name, stored, records, folder, file)
+
+
+def _opened(file: File) -> tuple[Any, dict[str, ZipRecord], str]:
+    """What the archive's pickle describes, its records, and the folder that those lie in."""
     records = read_directory(file)
     pickles = [r for r in records.values() if r.name.endswith("/data.pkl")]
     if len(pickles) != 1:
@@ -48,11 +70,7 @@ def read(file: File) -> Contents:
         root = interpret(raw).root
     except PickleError as err:
         raise CheckpointError(file, f"data.pkl: {err}") from None
-    folder = pickles[0].name.removesuffix("data.pkl")
-    tensors = _tensors(root, records, folder, file)
-    if not tensors:
-        raise CheckpointError(file, "holds no state dict: no tensor at its top level")
-    return Contents(tensors)
+    return root, records, pickles[0].name.removesuffix("data.pkl")
 
 
 def _tensors(
@@ -149,7 +167,8 @@ def _locate(
     empty = prod(stored.shape) == 0
     reach = sum((n - 1) * s for n, s in zip(stored.shape, stored.strides, strict=True))
     elements = 0 if empty else reach + 1
-    begin = bytes_of(stored.dtype, stored.offset)
+    # A view without elements may begin anywhere, past the end too.
+    begin = bytes_of(stored.dtype, 0 if empty else stored.offset)
     nbytes = bytes_of(stored.dtype, elements)
     # torch's dtypes fill whole bytes.
     assert begin is not None

@@ -50,6 +50,25 @@ class TensorInfo:
         return prod(self.shape)
 
 
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """Weights that only mean something on top of a base model.
+
+    Attributes:
+        kind: PEFT's name of the method: `LORA`, `IA3`, …; `PEFT` where nothing says.
+        base: the base model, as adapter_config.json names it; None where it does not.
+        rank: of a low-rank adapter; None for other kinds, or where nothing says.
+    """
+
+    kind: str
+    base: str | None
+    rank: int | None
+
+    def __str__(self) -> str:
+        kind = "a LoRA adapter" if self.kind == "LORA" else f"a PEFT adapter ({self.kind})"
+        return f"{kind} of {self.base}" if self.base else kind
+
+
 @dataclass(frozen=True)
 class Contents:
     """What one weight file holds.
@@ -58,11 +77,13 @@ class Contents:
         tensors: by name, in file order.
         metadata: the file's own key/value notes.
         config: the model's config, where the file itself has one.
+        mixed: whether other tensors than the model's lie there too (optimizer state).
     """
 
     tensors: dict[str, TensorInfo]
     metadata: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
+    mixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,15 +92,18 @@ class Checkpoint:
 
     Attributes:
         path: what the user named.
-        format: a name of `prunescope.checkpoint.formats`.
+        format: a name of `prunescope.checkpoint.formats`, or `torch distributed`.
         tensors: by name, in file order.
         files: the weight files, in the order read.
         metadata: the files' own key/value notes.
         config: the parsed `config.json` beside the weights, and what the weight files say of
             keys that it leaves out; empty without either.
         home: the folder that the weights lie in.
-        owns_home: whether that folder is this model's own: it has a `config.json`, or the user
-            named it. Beside a lone file anything may lie.
+        owns_home: whether that folder is this model's own: it has a `config.json` (an adapter's:
+            an `adapter_config.json`), or the user named it. Beside a lone file anything may lie.
+        adapter: what adapter this is; None for a model.
+        mixed: whether the files also hold what is no part of the model (optimizer state), so
+            that their length says little about it.
     """
 
     path: str
@@ -90,6 +114,8 @@ class Checkpoint:
     metadata: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     owns_home: bool = False
+    adapter: Adapter | None = None
+    mixed: bool = False
 
     @cached_property
     def parameters(self) -> int:

@@ -57,9 +57,9 @@ class WeightMap:
                 not stored as it is, but in parts.
         """
         if tensor.parts:
-            raise CheckpointError(
-                tensor.file, f"tensor {tensor.name!r} is stored in parts ({tensor.dtype})"
-            )
+            is_cut = tensor.parts[0].start is not None
+            way = "pieces: run  prunescope convert  first" if is_cut else f"parts ({tensor.dtype})"
+            raise CheckpointError(tensor.file, f"tensor {tensor.name!r} is stored in {way}")
         content = self._map(tensor.file)
         begin = tensor.offset
         if tensor.record is not None:
@@ -67,6 +67,14 @@ class WeightMap:
         if begin + tensor.nbytes > len(content):
             raise CheckpointError(tensor.file, f"truncated inside tensor {tensor.name!r}")
         return memoryview(content)[begin : begin + tensor.nbytes]
+
+    def release(self) -> None:
+        """Give the pages read so far back to the system; views stay valid and read them again.
+
+        Without it whoever copies a model through its views holds all of it in memory at the end.
+        """
+        for content in self._maps.values():
+            content.madvise(mmap.MADV_DONTNEED)
 
     def _map(self, file: File) -> mmap.mmap:
         path = file.local

@@ -12,6 +12,7 @@ from prunescope.report.messages import Messages
 
 COMMANDS = {
     "analyze": "prunescope.cli.analyze",
+    "convert": "prunescope.cli.convert",
     "demo-model": "prunescope.cli.demo_model",
     "prune": "prunescope.cli.prune",
     "size": "prunescope.cli.size",

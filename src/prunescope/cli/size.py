@@ -46,7 +46,7 @@ def subcommand(say: Messages) -> click.Command:
 
 
 def _size(say: Messages, paths: list[str], as_json: bool) -> None:
-    from prunescope.analysis.size import SizeComparison, measure, pruned_models
+    from prunescope.analysis.size import compare_sizes, measure, pruned_models
     from prunescope.checkpoint import open_checkpoint
 
     sizes = [measure(open_checkpoint(path)) for path in paths] or pruned_models(PRUNE_LOG)
@@ -59,7 +59,7 @@ def _size(say: Messages, paths: list[str], as_json: bool) -> None:
     from prunescope.report.sizes import print_comparison, print_sizes
 
     if len(paths) == 2:
-        print_comparison(SizeComparison(*sizes), Screen(), say)
+        print_comparison(compare_sizes(*sizes), Screen(), say)
     else:
         print_sizes(sizes, Screen(), say)
 

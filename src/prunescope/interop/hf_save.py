@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from prunescope.atomic import replacing_folder
 from prunescope.checkpoint.storage import LocalFolder
 from prunescope.errors import PrunescopeError, first_line
 from prunescope.extras import require
+from prunescope.interop.companions import COMPANIONS, RECORD, copy_files
 
 if TYPE_CHECKING:
     import torch
@@ -21,19 +21,6 @@ else:
     torch = require("torch", "prune")
 
 WEIGHTS = "pytorch_model.bin"
-RECORD = "pruning.json"
-COMPANIONS = (
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-    "chat_template.json",
-)
 _OURS = {WEIGHTS, RECORD, "config.json", *COMPANIONS}
 # Whoever opens the folder reads these instead of pytorch_model.bin.
 _PREFERRED = ("model.safetensors", "model.safetensors.index.json")
@@ -84,9 +71,7 @@ def save(
             raise PrunescopeError(f"{folder}: cannot be written ({first_line(err)})") from None
         _write_json(temporary / "config.json", config)
         _write_json(temporary / RECORD, record)
-        for name in COMPANIONS:
-            if (base / name).is_file():
-                shutil.copyfile(LocalFolder(base).file(name).path, temporary / name)
+        copy_files(LocalFolder(base), COMPANIONS, temporary)
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

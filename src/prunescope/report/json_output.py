@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from prunescope.analysis.compare import Comparison, ModuleComparison
@@ -60,6 +61,7 @@ def sizes_json(sizes: Sequence[ModelSize]) -> str:
                     "bits_per_weight": size.bits_per_weight,
                     "dtypes": size.dtypes,
                     "tied": size.shared,
+                    "adapter": size.adapter and asdict(size.adapter),
                 }
                 for size in sizes
             ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from prunescope.analysis.size import ModelSize, SizeComparison
+from prunescope.checkpoint.types import Adapter
 from prunescope.errors import printable
 from prunescope.report.console import Screen
 from prunescope.report.layers import ties
@@ -31,6 +32,8 @@ def print_sizes(sizes: Sequence[ModelSize], screen: Screen, say: Messages) -> No
     for size in sizes:
         if size.shared:
             screen.line(say("tied", names=ties(size.shared)))
+        if size.adapter:
+            screen.line(_adapter(size.path, size.adapter, say), "yellow")
 
 
 def print_comparison(sizes: SizeComparison, screen: Screen, say: Messages) -> None:
@@ -54,3 +57,9 @@ def _dtypes(size: ModelSize, say: Messages) -> str:
         bits = say("size_bits", bits=size.bits_per_weight)
         text += f" ({bits})"
     return text
+
+
+def _adapter(path: str, adapter: Adapter, say: Messages) -> str:
+    base = printable(adapter.base or "?")
+    kind = adapter.kind if adapter.rank is None else f"{adapter.kind}, r={adapter.rank}"
+    return say("size_adapter", path=printable(path), kind=printable(kind), base=base)

@@ -1,0 +1,161 @@
+"""What does the `.metadata` of a torch.distributed checkpoint say? Read, as all pickles, inertly.
+
+It is one pickled `Metadata`: `state_dict_metadata`, name → TensorStorageMetadata(properties, size,
+chunks of offsets and sizes); `planner_data`, name → the keys that led to it; `storage_data`,
+MetadataIndex(fqn, offset) → _StorageInfo(relative_path, offset, length)
+(https://github.com/pytorch/pytorch/blob/main/torch/distributed/checkpoint/metadata.py and
+filesystem.py). Its classes' modules have moved between versions, so only their names are looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from prunescope.checkpoint.dtypes import TORCH_DTYPES
+from prunescope.checkpoint.pickle_machine import Call, Dict, Global, PickleError, interpret
+from prunescope.checkpoint.storage import File
+from prunescope.errors import CheckpointError
+
+MAX_METADATA = 256 << 20
+Sizes = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A tensor as it was saved.
+
+    Attributes:
+        path: the keys that led to it.
+        chunks: (start, sizes) of its pieces.
+    """
+
+    path: tuple[str, ...]
+    dtype: str
+    shape: Sizes
+    chunks: tuple[tuple[Sizes, Sizes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a piece is: `length` bytes from `offset` of the file `name`."""
+
+    name: str
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class SavedState:
+    """Everything that was saved: its tensors by name, and where the piece of a tensor that starts
+    somewhere is."""
+
+    tensors: Mapping[str, Saved]
+    places: Mapping[tuple[str, Sizes], Place]
+
+
+def read_metadata(file: File) -> SavedState:
+    """The tensors that a `.metadata` file lists.
+
+    Raises:
+        CheckpointError: it is no pickled Metadata, or one whose parts are malformed.
+    """
+    if file.size > MAX_METADATA:
+        raise CheckpointError(file, f"metadata is over {MAX_METADATA >> 20} MiB")
+    try:
+        root = interpret(file.read(0, file.size)).root
+    except PickleError as err:
+        raise CheckpointError(file, str(err)) from None
+    fields = _fields(root, "Metadata")
+    if fields is None:
+        raise CheckpointError(file, "is no metadata of torch.distributed.checkpoint")
+    stored = fields.get("storage_data")
+    if not isinstance(stored, Dict):
+        raise CheckpointError(file, "says nowhere where its tensors are stored")
+    planner = fields.get("planner_data")
+    paths = planner.by_name() if isinstance(planner, Dict) else {}
+    entries = fields.get("state_dict_metadata")
+    tensors = {}
+    for name, entry in (entries.by_name() if isinstance(entries, Dict) else {}).items():
+        # What is no tensor is there as bytes of its own.
+        if _fields(entry, "TensorStorageMetadata") is not None:
+            tensors[name] = _saved(name, entry, paths.get(name), file)
+    return SavedState(tensors, _places(stored, file))
+
+
+def _saved(name: str, entry: Any, path: Any, file: File) -> Saved:
+    fields = _fields(entry, "TensorStorageMetadata") or {}
+    shape, chunks = _sizes(fields.get("size")), fields.get("chunks")
+    if shape is None or not isinstance(chunks, list):
+        raise CheckpointError(file, f"tensor {name!r} lacks its size or chunks")
+    pieces = []
+    for chunk in chunks:
+        box = _fields(chunk, "ChunkStorageMetadata") or {}
+        start, sizes = _sizes(box.get("offsets")), _sizes(box.get("sizes"))
+        if start is None or sizes is None:
+            raise CheckpointError(file, f"tensor {name!r} has a malformed chunk")
+        pieces.append((start, sizes))
+    return Saved(_path(name, path), _dtype(name, fields, file), shape, tuple(pieces))
+
+
+def _dtype(name: str, fields: Mapping[str, Any], file: File) -> str:
+    properties = fields.get("properties")
+    state = properties.state if isinstance(properties, Call) else None
+    kind = state[0] if isinstance(state, tuple) and state else None
+    dtype = TORCH_DTYPES.get(kind.name) if isinstance(kind, Global) else None
+    if dtype is None:
+        raise CheckpointError(file, f"tensor {name!r} is of no dtype that prunescope knows")
+    return dtype
+
+
+def _path(name: str, path: Any) -> tuple[str, ...]:
+    """The keys that led to a tensor; its name alone where they do not add up to that."""
+    if isinstance(path, tuple) and path and all(type(key) in (str, int) for key in path):
+        keys = tuple(str(key) for key in path)
+        if ".".join(keys) == name:
+            return keys
+    return (name,)
+
+
+def _places(stored: Dict, file: File) -> dict[tuple[str, Sizes], Place]:
+    places: dict[tuple[str, Sizes], Place] = {}
+    for index, info in stored.pairs:
+        key, place = _fields(index, "MetadataIndex"), _fields(info, "_StorageInfo")
+        if key is None or place is None or not isinstance(key.get("fqn"), str):
+            raise CheckpointError(file, "storage_data has an entry that is none")
+        start = _sizes(key.get("offset"))
+        if start is None:
+            # Bytes of an object that is no tensor.
+            continue
+        name, offset, length = (place.get(k) for k in ("relative_path", "offset", "length"))
+        if not isinstance(name, str) or not (_is_count(offset) and _is_count(length)):
+            raise CheckpointError(file, f"tensor {key['fqn']!r} has no place in a file")
+        if place.get("transform_descriptors"):
+            raise CheckpointError(file, f"tensor {key['fqn']!r} is stored transformed (compressed)")
+        if (key["fqn"], start) in places:
+            raise CheckpointError(file, f"a piece of tensor {key['fqn']!r} is listed twice")
+        places[key["fqn"], start] = Place(name, offset, length)
+    return places
+
+
+def _fields(value: Any, name: str) -> dict[str, Any] | None:
+    """The attributes of an object of the class `name`; None where it is none."""
+    if not isinstance(value, Call) or not isinstance(value.function, Global):
+        return None
+    if value.function.name != name:
+        return None
+    return value.state.by_name() if isinstance(value.state, Dict) else {}
+
+
+def _sizes(value: Any) -> Sizes | None:
+    """A torch.Size; None where it is none."""
+    if isinstance(value, Call) and isinstance(value.arguments, tuple) and value.arguments:
+        value = value.arguments[0]
+    if isinstance(value, tuple) and len(value) <= 64 and all(_is_count(n) for n in value):
+        return value
+    return None
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value < 1 << 63

@@ -1,0 +1,41 @@
+"""Which files belong to a model beside its weights, and how do they come along?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from prunescope.checkpoint.storage import File, Folder
+
+RECORD = "pruning.json"
+COMPANIONS = (
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+)
+_CHUNK = 16 << 20
+
+
+def copy_files(folder: Folder, names: Iterable[str], target: Path) -> None:
+    """Copy those of `names` that `folder` has into `target`.
+
+    Raises:
+        CheckpointError: one of them leads out of the folder, or cannot be read.
+    """
+    for name in names:
+        if folder.has(name):
+            copy_file(folder.file(name), target / name)
+
+
+def copy_file(file: File, target: Path) -> None:
+    """Copy the bytes of `file`, a piece at a time."""
+    with target.open("wb") as stream:
+        for offset in range(0, file.size, _CHUNK):
+            stream.write(file.read(offset, _CHUNK))
