@@ -13,7 +13,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from prunescope.checkpoint import TensorInfo, open_checkpoint
+from prunescope.checkpoint import open_checkpoint
 from prunescope.errors import ArchitectureError, CheckpointError, MissingExtra
 from prunescope.interop import convert as module
 from prunescope.interop.convert import convert
@@ -82,20 +82,17 @@ def test_a_model_beside_an_adapter_leaves_the_adapters_settings_behind(tmp_path:
     assert not list((tmp_path / "out").glob("adapter*"))
 
 
-def test_packed_weights_are_copied_as_they_are_stored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_packed_weights_are_copied_as_they_are_stored(tmp_path: Path) -> None:
+    # GPTQ in 4 bits: [in / 8, out], one group of 32 inputs.
     stored = {
-        "q.qweight": torch.arange(12, dtype=torch.int32).reshape(3, 4),
-        "q.scales": torch.rand(3, 4).half(),
+        "q.qweight": torch.arange(32, dtype=torch.int32).reshape(4, 8),
+        "q.qzeros": torch.arange(1, dtype=torch.int32).reshape(1, 1),
+        "q.scales": torch.rand(1, 8).half(),
+        "q.g_idx": torch.zeros(32, dtype=torch.int32),
         "norm.weight": torch.ones(4),
     }
     torch.save(stored, tmp_path / "packed.bin")
-    plain = open_checkpoint(tmp_path / "packed.bin")
-    parts = (plain.tensors["q.qweight"], plain.tensors["q.scales"])
-    packed = TensorInfo("q.weight", (24, 4), "GPTQ-4bit", parts[0].file, 0, 72, parts=parts)
-    tensors = {"q.weight": packed, "norm.weight": plain.tensors["norm.weight"]}
-    monkeypatch.setattr(module, "open_checkpoint", lambda path: replace(plain, tensors=tensors))
+    assert open_checkpoint(tmp_path / "packed.bin").tensors["q.weight"].shape == (8, 32)
 
     convert(tmp_path / "packed.bin", tmp_path / "out")
 
@@ -160,25 +157,31 @@ def test_a_damaged_gguf_is_named_as_the_user_named_it(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_gguf_of_another_architecture_is_refused(tmp_path: Path) -> None:
+def write_gguf(path: Path, architecture: str) -> Path:
+    """A GGUF file with one tensor."""
     import gguf
+    import numpy as np
 
-    source = tmp_path / "some.gguf"
-    writer = gguf.GGUFWriter(source, "gpt2")
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_tensor("token_embd.weight", np.ones((2, 4), np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+    return path
+
+
+def test_a_gguf_of_another_architecture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArchitectureError, match="'gpt2'"):
-        convert(source, tmp_path / "out")
+        convert(write_gguf(tmp_path / "some.gguf", "gpt2"), tmp_path / "out")
 
 
 def test_a_gguf_needs_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    (tmp_path / "some.gguf").write_bytes(b"GGUF")
+    source = write_gguf(tmp_path / "some.gguf", "llama")
     monkeypatch.setitem(sys.modules, "gguf", None)
     for name in [name for name in sys.modules if name.startswith("prunescope.interop.gguf")]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(MissingExtra, match="gguf is not installed"):
-        convert(tmp_path / "some.gguf", tmp_path / "out")
+        convert(source, tmp_path / "out")
