@@ -17,7 +17,7 @@ import prunescope
 from prunescope.data import embedded_text
 from prunescope.evaluation.generation import PROMPTS
 from tests.support.prune_command import ON_CPU, RANGES, base_model, call
-from tests.support.scripts import environment, run_script
+from tests.support.scripts import environment, run_script, run_without_reader
 from tests.support.tiny import tiny_tokenizer
 from tests.support.trees import contents
 
@@ -60,6 +60,13 @@ def elsewhere(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 def saved(folder: Path, name: str = "llama_prune") -> dict[str, bytes]:
     return contents(folder / "prune_log" / name)
+
+
+def test_a_reader_that_leaves_early_costs_no_model(elsewhere: Path) -> None:
+    code, errors = run_without_reader("llama3.py", *MISSION, "--quiet", cwd=elsewhere)
+
+    assert (code, errors) == (0, b"")
+    assert set(saved(elsewhere)) == FILES
 
 
 def test_the_missions_command_says_what_it_does(

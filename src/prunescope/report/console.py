@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from rich.cells import cell_len
@@ -26,8 +27,9 @@ class Screen:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         if stream is None and isinstance(sys.stdout, TextIOWrapper):
-            # An ASCII terminal, or a file name that is not UTF-8, is no reason to fail.
-            sys.stdout.reconfigure(errors="backslashreplace")
+            # An ASCII terminal, or a file name that is not UTF-8, is no reason to fail. Line by
+            # line, because whoever pipes an hour's work into a log wants to follow it.
+            sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
         self._stream = stream or sys.stdout
         seen = self._stream.isatty() or bool(os.environ.get("FORCE_COLOR"))
         self._console = _console(self._stream) if seen else None
@@ -35,11 +37,18 @@ class Screen:
     def line(self, text: str = "", style: str = "") -> None:
         """One line, however long."""
         if self._console is None:
-            self._stream.write(text + "\n")
+            self._write(text + "\n")
             return
         from rich.text import Text
 
         self._console.print(Text(text, style=style))
+
+    def _write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+        except BrokenPipeError:
+            # The reader has left (`| head`); what else there is to do, a model to save, is done.
+            self._stream = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
     def section(self, title: str) -> None:
         """A title between two rules."""
