@@ -13,11 +13,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from prunescope.architecture.roles import Role
 
+# importlib.resources would take longer to import than the tables to read.
+_TABLES = Path(__file__).with_name("families")
 # One spelling of each number, and no stranger's number of a thousand digits.
 _LAYER_NUMBER = re.compile(r"0|[1-9][0-9]{0,5}")
 
@@ -145,18 +147,13 @@ def _split(name: str, prefix: str) -> tuple[int | None, str]:
 @cache
 def family_names() -> tuple[str, ...]:
     """The families there are tables for."""
-    folder = files("prunescope.architecture") / "families"
-    return tuple(
-        sorted(f.name.removesuffix(".json") for f in folder.iterdir() if f.name.endswith(".json"))
-    )
+    return tuple(sorted(path.stem for path in _TABLES.glob("*.json")))
 
 
 @cache
 def load_family(name: str) -> Family:
     """The table `families/<name>.json`."""
-    table = json.loads(
-        (files("prunescope.architecture") / "families" / f"{name}.json").read_text("utf-8")
-    )
+    table = json.loads((_TABLES / f"{name}.json").read_text("utf-8"))
 
     def roles(entries: Mapping[str, list[str]]) -> dict[str, TensorRole]:
         return {key: TensorRole(Role[role], tuple(axes)) for key, (role, *axes) in entries.items()}

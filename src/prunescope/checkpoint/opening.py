@@ -13,7 +13,6 @@ from prunescope.checkpoint.folder import METADATA, is_distributed, weight_files
 from prunescope.checkpoint.formats import read
 from prunescope.checkpoint.jsonfile import read_beside
 from prunescope.checkpoint.places import locate, shown
-from prunescope.checkpoint.quantized import as_quantised
 from prunescope.checkpoint.storage import File, Folder
 from prunescope.checkpoint.types import Checkpoint, Contents, TensorInfo
 from prunescope.errors import CheckpointError
@@ -68,7 +67,7 @@ def _open(path: str, folder: Folder, name: str | None) -> Checkpoint:
     return Checkpoint(
         path,
         formats[0],
-        as_quantised(tensors, config),
+        _logical(tensors, config),
         tuple(files.values()),
         folder,
         metadata,
@@ -77,6 +76,15 @@ def _open(path: str, folder: Folder, name: str | None) -> Checkpoint:
         adapter,
         any(content.mixed for content in contents),
     )
+
+
+def _logical(tensors: dict[str, TensorInfo], config: Mapping[str, Any]) -> dict[str, TensorInfo]:
+    # What is packed has parts of other names; most models have none, and need no such reader.
+    if all(name.endswith((".weight", ".bias")) for name in tensors):
+        return tensors
+    from prunescope.checkpoint.quantized import as_quantised
+
+    return as_quantised(tensors, config)
 
 
 def _distributed(path: str, folder: Folder) -> Checkpoint:
