@@ -13,14 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prunescope.checkpoint.pickle_machine import (
-    Call,
-    Dict,
-    Global,
-    Persistent,
-    PickleError,
-    interpret,
-)
+from prunescope.checkpoint.pickle_machine import interpret
+from prunescope.checkpoint.pickle_values import Call, Dict, Global, Persistent, PickleError
 
 
 def plain(value: Any) -> Any:

@@ -1,0 +1,54 @@
+"""Which pickles lie one behind the other in a file? Read in pieces: a model's weights may follow.
+
+torch's format before 1.6 is five pickles and then gigabytes of weights.
+"""
+
+from __future__ import annotations
+
+from prunescope.checkpoint.pickle_machine import MAX_PICKLE, Pickled, examine
+from prunescope.checkpoint.pickle_values import PickleError, Truncated
+from prunescope.checkpoint.storage import File
+
+# Most headers are smaller; each further piece is the longer, so that little is read twice.
+_FIRST_PIECE = 256 << 10
+_GROWTH = 16
+
+
+class PickleStream:
+    """The pickles from the start of `file` on.
+
+    Attributes:
+        position: where the next one begins, in bytes from the start of the file.
+    """
+
+    def __init__(self, file: File) -> None:
+        self.file = file
+        self.position = 0
+        self._start = 0
+        self._piece = b""
+
+    def next(self) -> Pickled:
+        """Examine the next pickle; the position moves behind it, also where it has an error.
+
+        Raises:
+            CheckpointError: the file cannot be read.
+        """
+        found = examine(self._piece, self.position - self._start)
+        length = _FIRST_PIECE
+        while isinstance(found.error, Truncated) and self._ends_early(length):
+            # Not held beside the new piece.
+            self._piece = b""
+            self._start = self.position
+            self._piece = self.file.read(self.position, length)
+            found = examine(self._piece)
+            length = min(length * _GROWTH, MAX_PICKLE + 1)
+        if isinstance(found.error, Truncated) and len(self._piece) > MAX_PICKLE:
+            error = PickleError(f"a pickle of over {MAX_PICKLE >> 20} MiB")
+            found = Pickled(None, found.uses, found.persistent, found.length, error)
+        self.position += found.length
+        return found
+
+    def _ends_early(self, length: int) -> bool:
+        """Whether the piece is not all that could be had of the pickle."""
+        held = self._start + len(self._piece) - self.position
+        return held < min(length, self.file.size - self.position)
