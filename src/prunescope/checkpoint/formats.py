@@ -95,13 +95,18 @@ def recognise(file: File) -> Format:
     for known in FORMATS:
         if known.matches(head, size):
             return known
-    for matches, cause in _OTHERS:
-        if matches(head):
-            raise CheckpointError(file, cause)
+    cause = mistaken(head)
+    if cause is not None:
+        raise CheckpointError(file, cause)
     if file.name.endswith(".safetensors"):
         # Its reader can say what is wrong with it.
         return next(f for f in FORMATS if f.name == "safetensors")
     raise CheckpointError(file, _UNKNOWN)
+
+
+def mistaken(head: bytes) -> str | None:
+    """What a file that begins with these bytes is instead of a model; None where that is open."""
+    return next((cause for matches, cause in _OTHERS if matches(head)), None)
 
 
 def read(file: File) -> tuple[str, Contents]:

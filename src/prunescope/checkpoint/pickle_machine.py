@@ -29,9 +29,9 @@ from prunescope.checkpoint.pickle_values import (
 )
 
 MAX_PICKLE = 64 << 20
-MAX_OPCODES = 3_000_000
+MAX_OPCODES = 2_500_000
 # Picklers number the memo from 0 or 1 on.
-MAX_MEMO = 3_000_000
+MAX_MEMO = 2_500_000
 MAX_GLOBALS = 50_000
 MAX_INTEGER_BYTES = 4096
 MAX_LINE = 1 << 20

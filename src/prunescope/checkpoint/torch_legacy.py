@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from prunescope.checkpoint.dtypes import bytes_of
 from prunescope.checkpoint.pickle_stream import PickleStream
 from prunescope.checkpoint.pickle_values import Dict
 from prunescope.checkpoint.storage import File
 from prunescope.checkpoint.torch_pickle import contents
-from prunescope.checkpoint.torch_tensor import Place, StorageId, storage_id
+from prunescope.checkpoint.torch_storage import Place, StorageId, storage_id
 from prunescope.checkpoint.types import Contents
 from prunescope.errors import CheckpointError
 
@@ -78,8 +77,10 @@ def _places(
     seen: set[str] = set()
     for key in keys:
         storage = storages.get(key) if isinstance(key, str) else None
-        if storage is None or storage.dtype is None or storage.key in seen:
+        if storage is None or storage.key in seen:
             raise CheckpointError(file, f"storage {key!r} is listed, but not once in the object")
+        if storage.itemsize is None:
+            raise CheckpointError(file, f"storage {key!r} is of a type this reader does not know")
         seen.add(storage.key)
         if not start <= position <= start + len(window) - 8:
             start, window = position, file.read(position, _WINDOW)
@@ -90,9 +91,7 @@ def _places(
         if elements != storage.elements:
             cause = f"storage {key!r} has {elements} elements, the object says {storage.elements}"
             raise CheckpointError(file, cause)
-        nbytes = bytes_of(storage.dtype, elements)
-        # torch's dtypes fill whole bytes.
-        assert nbytes is not None
+        nbytes = storage.itemsize * elements
         if position + 8 + nbytes > file.size:
             raise CheckpointError(file, f"truncated inside storage {key!r}")
         yield storage.key, Place(position + 8, nbytes)
@@ -100,10 +99,9 @@ def _places(
 
 
 def _viewed(place: Place, storage: StorageId, tensor: str, file: File) -> Place:
-    if storage.view is None:
+    if storage.view is None or storage.itemsize is None:
         return place
-    assert storage.dtype is not None
-    begin, length = (bytes_of(storage.dtype, n) or 0 for n in storage.view)
+    begin, length = (storage.itemsize * n for n in storage.view)
     if begin + length > place.nbytes:
         cause = f"tensor {tensor!r}: a view beyond storage {storage.key!r}"
         raise CheckpointError(file, cause)

@@ -22,7 +22,8 @@ from prunescope.checkpoint.pickle_values import Call, Dict
 from prunescope.checkpoint.storage import File
 from prunescope.checkpoint.torch_config import config_of
 from prunescope.checkpoint.torch_module import is_module, named_modules, named_tensors
-from prunescope.checkpoint.torch_tensor import Place, StorageId, is_tensor, located, stored
+from prunescope.checkpoint.torch_storage import Place, StorageId
+from prunescope.checkpoint.torch_tensor import is_tensor, located, stored
 from prunescope.checkpoint.types import Contents, TensorInfo
 from prunescope.checkpoint.wrapper_names import without_wrappers
 from prunescope.errors import CheckpointError

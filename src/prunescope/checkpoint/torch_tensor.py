@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from prunescope.checkpoint.dtypes import TORCH_DTYPES, TORCH_STORAGES, bytes_of
-from prunescope.checkpoint.pickle_values import Call, Global, Persistent
+from prunescope.checkpoint.dtypes import TORCH_DTYPES, bytes_of
+from prunescope.checkpoint.pickle_values import Call, Global
 from prunescope.checkpoint.storage import File
+from prunescope.checkpoint.torch_storage import Place, StorageId, is_count, storage_id
 from prunescope.checkpoint.types import TensorInfo
 from prunescope.errors import CheckpointError
 
@@ -35,33 +36,6 @@ _ODD = {
     "_rebuild_device_tensor_from_numpy": "is a numpy array in the pickle: save it from the CPU",
     "_rebuild_xla_tensor": "is a numpy array in the pickle: save it from the CPU",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class StorageId:
-    """What a persistent id says of a storage.
-
-    Attributes:
-        key: its name in the file.
-        dtype: of its elements, in safetensors' names; None where that is not known.
-        elements: how many it has.
-        view: of a view of another storage (torch < 0.4): where it starts and its length, both in
-            elements; `key` is then the other's.
-    """
-
-    key: str
-    dtype: str | None
-    elements: int
-    view: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a storage's bytes lie: `offset` counts as in `TensorInfo`."""
-
-    offset: int
-    nbytes: int
-    record: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,23 +110,6 @@ def located(name: str, tensor: Stored, place: Place, file: File) -> TensorInfo:
     )
 
 
-def storage_id(value: Any) -> StorageId | None:
-    """What the persistent id `value` says; None where it is no storage's or malformed."""
-    key = value.key if isinstance(value, Persistent) else None
-    if not isinstance(key, tuple) or len(key) < 5 or key[0] != "storage":
-        return None
-    _, kind, name, _, elements, *view = key
-    if not isinstance(kind, Global) or not isinstance(name, str) or not _is_count(elements):
-        return None
-    dtype = TORCH_STORAGES.get(kind.name)
-    if not view or view[0] is None:
-        return StorageId(name, dtype, elements)
-    part = view[0]
-    if not isinstance(part, tuple) or len(part) != 3 or not all(map(_is_count, part[1:])):
-        return None
-    return StorageId(name, dtype, elements, (part[1], part[2]))
-
-
 def _unwrapped(value: Call) -> Call | None:
     if not is_tensor(value) or not isinstance(value.arguments, tuple) or not value.arguments:
         return None
@@ -184,7 +141,7 @@ def _slice(value: Call) -> Stored | None:
     if name.name == "_rebuild_tensor_v3" and len(arguments) > 6:
         named = arguments[6]
         dtype = TORCH_DTYPES.get(named.name) if isinstance(named, Global) else None
-    if dtype is None or not _is_count(offset) or not _is_shape(shape) or not _is_shape(strides):
+    if dtype is None or not is_count(offset) or not _is_shape(shape) or not _is_shape(strides):
         return None
     return Stored(storage, dtype, offset, shape, strides) if len(shape) == len(strides) else None
 
@@ -196,12 +153,8 @@ def _class_of(value: Call) -> str:
     return str(named[0]) if named else "tensor subclass"
 
 
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 1 << 63
-
-
 def _is_shape(value: Any) -> bool:
-    return isinstance(value, tuple) and len(value) <= _MAX_AXES and all(map(_is_count, value))
+    return isinstance(value, tuple) and len(value) <= _MAX_AXES and all(map(is_count, value))
 
 
 def _is_contiguous(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:

@@ -10,7 +10,7 @@ from prunescope.checkpoint.pickle_machine import MAX_PICKLE, interpret
 from prunescope.checkpoint.pickle_values import PickleError
 from prunescope.checkpoint.storage import File
 from prunescope.checkpoint.torch_pickle import contents
-from prunescope.checkpoint.torch_tensor import Place, StorageId
+from prunescope.checkpoint.torch_storage import Place, StorageId
 from prunescope.checkpoint.types import Contents
 from prunescope.checkpoint.zip_directory import read_directory, read_record
 from prunescope.errors import CheckpointError

@@ -14,6 +14,7 @@ COMMANDS = {
     "analyze": "prunescope.cli.analyze",
     "demo-model": "prunescope.cli.demo_model",
     "prune": "prunescope.cli.prune",
+    "scan": "prunescope.cli.scan",
     "size": "prunescope.cli.size",
 }
 

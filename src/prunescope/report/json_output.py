@@ -8,6 +8,7 @@ from typing import Any
 
 from prunescope.analysis.compare import Comparison, ModuleComparison
 from prunescope.analysis.counts import Counts
+from prunescope.analysis.scan import FileScan
 from prunescope.analysis.size import ModelSize
 
 
@@ -60,6 +61,34 @@ def sizes_json(sizes: Sequence[ModelSize]) -> str:
                     "tied": size.shared,
                 }
                 for size in sizes
+            ],
+        }
+    )
+
+
+def scans_json(scans: Sequence[FileScan]) -> str:
+    """What loading each file would import and call."""
+    return _dump(
+        {
+            "schema": "prunescope.scan/1",
+            "files": [
+                {
+                    "path": scan.path,
+                    "format": scan.format,
+                    "pickles": scan.pickles,
+                    "globals": [
+                        {
+                            "module": f.found.module,
+                            "name": f.found.name,
+                            "risk": f.risk,
+                            "named": f.named,
+                            "called": f.called,
+                        }
+                        for f in scan.findings
+                    ],
+                    "error": scan.error,
+                }
+                for scan in scans
             ],
         }
     )
