@@ -55,7 +55,7 @@ MALFORMED = {
     "append to a dict": (b"}Na.", "not a list"),
     "setitem on a list": (b"]NNs.", "not a dict"),
     "a key without a value": (b"(Nd.", "a key that has no value"),
-    "build on a string": (b"U\x01aNb.", "not made by a call"),
+    "build on a string": (b"U\x01a}U\x01bNsb.", "not made by a call"),
     "global with numbered names": (b"K\x01K\x02\x93.", "name is not a string"),
     "int of letters": (b"Iabc\n.", "'abc' is not an integer"),
     "long of nothing": (b"LL\n.", "'' is not an integer"),

@@ -10,18 +10,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from prunescope.checkpoint import pickle_machine
 from prunescope.checkpoint.formats import FORMATS, is_pickle, mistaken
 from prunescope.checkpoint.opening import locate
 from prunescope.checkpoint.pickle_machine import MAX_PICKLE, Pickled, examine
 from prunescope.checkpoint.pickle_risks import Risk, risk_of
 from prunescope.checkpoint.pickle_stream import PickleStream
-from prunescope.checkpoint.pickle_values import Global
+from prunescope.checkpoint.pickle_values import Bound, Global
 from prunescope.checkpoint.storage import File, LocalFile
 from prunescope.checkpoint.zip_directory import read_directory, read_record
 from prunescope.errors import CheckpointError
 
 # What torch, transformers and DCP (`.metadata`) leave in a folder, and plain pickles.
-SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".metadata")
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".metadata")
+SUFFIXES = (*_PICKLED, ".safetensors", ".gguf")
 _IN_ARCHIVES = (".pkl", ".pickle", ".debug_pkl")
 _HEAD = 512
 _LEGACY_PICKLES = 5
@@ -81,7 +83,7 @@ def scan(path: str | Path) -> tuple[FileScan, ...]:
         return (_scanned(named),)
     names = [n for n in folder.names() if n.endswith(SUFFIXES)]
     if not names:
-        raise CheckpointError(folder, f"no file here may hold a pickle: no {', '.join(SUFFIXES)}")
+        raise CheckpointError(folder, f"nothing here to scan: no {', '.join(SUFFIXES)}")
     return tuple(_scanned(folder.file(n)) for n in names)
 
 
@@ -110,14 +112,23 @@ def _scanned(file: File) -> FileScan:
 
 def _text_pickle(file: File) -> FileScan:
     """Protocols 0 and 1 have no first byte of their own: what does not parse is no pickle."""
-    found = _merged(file, PICKLE, _in_stream(file, is_legacy=False))
-    return found if found.findings or found.error is None else FileScan(str(file), None)
+    if _is_none(PickleStream(file).next()):
+        return FileScan(str(file), None)
+    return _merged(file, PICKLE, _in_stream(file, is_legacy=False))
+
+
+def _is_none(found: Pickled) -> bool:
+    """Whether there is no pickle: an unpickler would fail too, and before it imports anything."""
+    return found.error is not None and not found.uses and not isinstance(found.error, Bound)
 
 
 def _in_archive(file: File) -> Iterator[tuple[str, Pickled]]:
+    left = pickle_machine.MAX_OPCODES
     for record in read_directory(file).values():
         if record.name.lower().endswith(_IN_ARCHIVES):
-            yield f"{record.name}: ", examine(read_record(file, record, MAX_PICKLE))
+            found = examine(read_record(file, record, MAX_PICKLE), 0, left)
+            left -= found.opcodes
+            yield f"{record.name}: ", found
 
 
 def _in_stream(file: File, is_legacy: bool) -> Iterator[tuple[str, Pickled]]:
@@ -127,7 +138,7 @@ def _in_stream(file: File, is_legacy: bool) -> Iterator[tuple[str, Pickled]]:
             return
         start = stream.position
         found = stream.next()
-        if count and found.error and not found.uses and not is_legacy:
+        if count and not is_legacy and _is_none(found):
             # Whatever lies behind a pickle: its reader stops there.
             return
         yield f"the pickle at byte {start}: ", found

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from prunescope.checkpoint.pickle_opcodes import OPCODES
 from prunescope.checkpoint.pickle_values import (
+    Bound,
     Call,
     Global,
     Persistent,
@@ -59,6 +60,7 @@ class Pickled:
         uses: every global the pickle names, in order of appearance.
         persistent: every object outside the pickle, in order of appearance.
         length: bytes from the first opcode to STOP, or to the error.
+        opcodes: how many were interpreted.
         error: why it was not interpreted to its end.
     """
 
@@ -66,6 +68,7 @@ class Pickled:
     uses: Mapping[Global, Use] = field(default_factory=dict)
     persistent: tuple[Persistent, ...] = ()
     length: int = 0
+    opcodes: int = 0
     error: PickleError | None = None
 
     @property
@@ -86,12 +89,16 @@ def interpret(data: bytes, start: int = 0) -> Pickled:
     return found
 
 
-def examine(data: bytes, start: int = 0) -> Pickled:
-    """As `interpret`, but what comes before an error is described with it."""
+def examine(data: bytes, start: int = 0, opcodes: int | None = None) -> Pickled:
+    """As `interpret`, but what comes before an error is described with it.
+
+    Args:
+        opcodes: how many to interpret at most; MAX_OPCODES by default.
+    """
     machine = Machine(data, start)
     root, error = None, None
     try:
-        root = machine.run()
+        root = machine.run(MAX_OPCODES if opcodes is None else opcodes)
     except PickleError as err:
         error = err
     except IndexError:
@@ -99,7 +106,8 @@ def examine(data: bytes, start: int = 0) -> Pickled:
     except UnicodeDecodeError:
         error = PickleError("a string that cannot be decoded")
     length = machine.position - start
-    return Pickled(root, machine.uses, tuple(machine.persistent), length, error)
+    count = machine.opcodes
+    return Pickled(root, machine.uses, tuple(machine.persistent), length, count, error)
 
 
 class Machine:
@@ -116,12 +124,13 @@ class Machine:
         self.uses: dict[Global, Use] = {}
         self.persistent: list[Persistent] = []
         self._interned: dict[tuple[str | bytes, str | bytes], Global] = {}
+        self.opcodes = 0
         self._strings = 0
 
-    def run(self) -> Any:
-        """Interpret up to STOP; the object on top of the stack."""
+    def run(self, limit: int) -> Any:
+        """Interpret up to STOP, at most `limit` opcodes; the object on top of the stack."""
         data, size, table = self.data, len(self.data), OPCODES
-        for _ in range(MAX_OPCODES):
+        for self.opcodes in range(1, limit + 1):
             if self.position >= size:
                 raise Truncated("the pickle ends without STOP")
             code = data[self.position]
@@ -132,7 +141,7 @@ class Machine:
             if operation is None:
                 raise PickleError(f"unknown opcode 0x{code:02x} at byte {self.position - 1}")
             operation(self)
-        raise PickleError(f"over {MAX_OPCODES} opcodes")
+        raise Bound(f"over {limit} opcodes")
 
     def take(self, count: int) -> bytes:
         """The next `count` bytes."""
@@ -150,7 +159,7 @@ class Machine:
         end = self.data.find(b"\n", start, start + MAX_LINE)
         if end < 0:
             seen = min(MAX_LINE, len(self.data) - start)
-            kind = PickleError if seen == MAX_LINE else Truncated
+            kind = Bound if seen == MAX_LINE else Truncated
             raise kind(f"a text line without an end in {seen} bytes")
         self.position = end + 1
         return self.data[start:end]
@@ -168,20 +177,20 @@ class Machine:
     def integer(self, length: int) -> int:
         """The next `length` bytes as a two's complement number."""
         if not 0 <= length <= MAX_INTEGER_BYTES:
-            raise PickleError(f"an integer of {length} bytes: over {MAX_INTEGER_BYTES}")
+            raise Bound(f"an integer of {length} bytes: over {MAX_INTEGER_BYTES}")
         return int.from_bytes(self.take(length), "little", signed=True)
 
     def kept(self, text: _S) -> _S:
         """`text`, once its size is added to what the pickle's strings may take together."""
         self._strings += sys.getsizeof(text)
         if self._strings > MAX_STRINGS:
-            raise PickleError(f"strings of over {MAX_STRINGS >> 20} MiB together")
+            raise Bound(f"strings of over {MAX_STRINGS >> 20} MiB together")
         return text
 
     def remember(self, index: int) -> None:
         """Put the top of the stack into the memo."""
         if not 0 <= index < MAX_MEMO:
-            raise PickleError(f"memo index {index}: over {MAX_MEMO}")
+            raise Bound(f"memo index {index}: over {MAX_MEMO}")
         memo = self.memo
         if index >= len(memo):
             memo.extend([_NOTHING] * (index + 1 - len(memo)))
@@ -200,7 +209,7 @@ class Machine:
         found = self._interned.get((module, name))
         if found is None:
             if len(self._interned) >= MAX_GLOBALS:
-                raise PickleError(f"over {MAX_GLOBALS} different globals")
+                raise Bound(f"over {MAX_GLOBALS} different globals")
             found = Global(_decoded(module), _decoded(name))
             self.kept(found.module + found.name)
             self._interned[module, name] = found

@@ -7,12 +7,14 @@ CPython would go on, so does this: a pickle that stopped us early could hide wha
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from struct import Struct
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prunescope.checkpoint.pickle_values import (
     COMPUTED,
+    Bound,
     Call,
     Dict,
     Global,
@@ -49,12 +51,21 @@ def _popped(m: Machine, count: int) -> list[Any]:
 
 
 def _decimal(line: bytes) -> int:
+    return _parsed(line, (10,))
+
+
+def _literal(line: bytes) -> int:
+    # As C's strtol: also 0x10, and 010 for 8.
+    return _parsed(line, (0, 8, 10))
+
+
+def _parsed(line: bytes, bases: Iterable[int]) -> int:
     if len(line) > MAX_DIGITS:
-        raise PickleError(f"an integer of {len(line)} digits: over {MAX_DIGITS}")
-    try:
-        return int(line)
-    except ValueError:
-        raise PickleError(f"{_shown(line)} is not an integer") from None
+        raise Bound(f"an integer of {len(line)} digits: over {MAX_DIGITS}")
+    for base in bases:
+        with suppress(ValueError):
+            return int(line, base)
+    raise PickleError(f"{_shown(line)} is not an integer")
 
 
 def _shown(line: bytes) -> str:
@@ -63,13 +74,13 @@ def _shown(line: bytes) -> str:
 
 def _int_line(m: Machine) -> None:
     line = m.line()
-    m.stack.append(line == b"01" if line in (b"00", b"01") else _decimal(line))
+    m.stack.append(line == b"01" if line in (b"00", b"01") else _literal(line))
 
 
 def _float_line(m: Machine) -> None:
     line = m.line()
     if len(line) > MAX_DIGITS:
-        raise PickleError(f"a float of {len(line)} digits: over {MAX_DIGITS}")
+        raise Bound(f"a float of {len(line)} digits: over {MAX_DIGITS}")
     try:
         m.stack.append(float(line))
     except ValueError:
@@ -97,7 +108,7 @@ def _extend(m: Machine, values: list[Any]) -> None:
     target = m.stack[-1]
     if isinstance(target, (list, Call)):
         target.extend(values)
-    elif not isinstance(target, (Global, Persistent)):
+    elif values and not isinstance(target, (Global, Persistent)):
         raise PickleError("APPENDS to something that is not a list")
 
 
@@ -107,9 +118,11 @@ def _set_pairs(m: Machine, values: list[Any]) -> None:
     target = m.stack[-1]
     if isinstance(target, (Dict, Call)):
         target.add(zip(values[::2], values[1::2], strict=True))
-    # CPython's C unpickler also sets items of lists, by their index.
-    elif not isinstance(target, (Global, Persistent)) and not (
-        isinstance(target, list) and all(isinstance(key, int) for key in values[::2])
+    # CPython's C unpickler also sets items of lists, by their index, and none of anything.
+    elif (
+        values
+        and not isinstance(target, (Global, Persistent))
+        and not (isinstance(target, list) and all(isinstance(key, int) for key in values[::2]))
     ):
         raise PickleError("SETITEMS on something that is not a dict")
 
@@ -119,7 +132,7 @@ def _build(m: Machine) -> None:
     target = m.stack[-1]
     if isinstance(target, Call):
         target.state = state
-    elif not isinstance(target, (Global, Persistent)):
+    elif not isinstance(target, (Global, Persistent)) and state is not None:
         raise PickleError("BUILD on something that was not made by a call")
 
 
@@ -155,6 +168,11 @@ def _dict_from_mark(m: Machine) -> None:
     _set_pairs(m, values)
 
 
+def _read_only(m: Machine) -> None:
+    if not isinstance(m.stack[-1], (bytes, Skipped)):
+        _out_of_band(m)
+
+
 def _out_of_band(_: Machine) -> None:
     raise PickleError("out-of-band buffers do not occur in a checkpoint")
 
@@ -177,7 +195,7 @@ OPCODES: dict[int, Operation] = {
     ord("I"): _int_line,
     ord("J"): lambda m: m.stack.append(m.number(_INT32)),
     ord("K"): lambda m: m.stack.append(m.number(_INT8)),
-    ord("L"): lambda m: m.stack.append(_decimal(m.line().removesuffix(b"L"))),
+    ord("L"): lambda m: m.stack.append(_literal(m.line().removesuffix(b"L"))),
     ord("M"): lambda m: m.stack.append(m.number(_INT16)),
     ord("N"): lambda m: m.stack.append(None),
     ord("P"): lambda m: m.push_persistent(m.kept(m.line().decode("latin-1"))),
@@ -235,5 +253,5 @@ OPCODES: dict[int, Operation] = {
     0x95: lambda m: m.take(8),
     0x96: lambda m: m.stack.append(m.blob(m.number(_LENGTH64))),
     0x97: _out_of_band,
-    0x98: _out_of_band,
+    0x98: _read_only,
 }

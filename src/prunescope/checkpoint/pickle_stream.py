@@ -5,8 +5,11 @@ torch's format before 1.6 is five pickles and then gigabytes of weights.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from prunescope.checkpoint import pickle_machine
 from prunescope.checkpoint.pickle_machine import MAX_PICKLE, Pickled, examine
-from prunescope.checkpoint.pickle_values import PickleError, Truncated
+from prunescope.checkpoint.pickle_values import Bound, Truncated
 from prunescope.checkpoint.storage import File
 
 # Most headers are smaller; each further piece is the longer, so that little is read twice.
@@ -24,6 +27,8 @@ class PickleStream:
     def __init__(self, file: File) -> None:
         self.file = file
         self.position = 0
+        # A thousand pickles may not take a thousand times what one may.
+        self._opcodes = pickle_machine.MAX_OPCODES
         self._start = 0
         self._piece = b""
 
@@ -33,19 +38,20 @@ class PickleStream:
         Raises:
             CheckpointError: the file cannot be read.
         """
-        found = examine(self._piece, self.position - self._start)
+        found = examine(self._piece, self.position - self._start, self._opcodes)
         length = _FIRST_PIECE
         while isinstance(found.error, Truncated) and self._ends_early(length):
             # Not held beside the new piece.
             self._piece = b""
             self._start = self.position
             self._piece = self.file.read(self.position, length)
-            found = examine(self._piece)
+            found = examine(self._piece, 0, self._opcodes)
             length = min(length * _GROWTH, MAX_PICKLE + 1)
         if isinstance(found.error, Truncated) and len(self._piece) > MAX_PICKLE:
-            error = PickleError(f"a pickle of over {MAX_PICKLE >> 20} MiB")
-            found = Pickled(None, found.uses, found.persistent, found.length, error)
+            error = Bound(f"a pickle of over {MAX_PICKLE >> 20} MiB")
+            found = replace(found, error=error)
         self.position += found.length
+        self._opcodes -= found.opcodes
         return found
 
     def _ends_early(self, length: int) -> bool:

@@ -15,6 +15,10 @@ class PickleError(ValueError):
     """The bytes are not a pickle this machine accepts; the message names the cause or bound."""
 
 
+class Bound(PickleError):
+    """The pickle may be sound, but it asks for more than this machine gives."""
+
+
 class Truncated(PickleError):
     """The bytes end before the pickle does: with more of the file it may be sound."""
 

@@ -145,8 +145,8 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "⚠️ Loading this file runs code of: {packages} (torch.load(weights_only=True) refuses it)",
     ),
     "scan_verdict_safe": (
-        "✅ 只含张量与普通数据: torch.load(weights_only=True) 允许其全部名称",
-        "✅ Tensors and plain data only: torch.load(weights_only=True) allows every global",
+        "✅ 只含张量, 数组与普通数据",
+        "✅ Tensors, arrays and plain data only",
     ),
     "scan_verdict_none": ("✅ 此文件不含 pickle", "✅ This file holds no pickle"),
     "scan_incomplete": ("❌ 未能读完: {text}", "❌ Not read to the end: {text}"),
