@@ -9,15 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prunescope.checkpoint import pickle_machine
-from prunescope.checkpoint.pickle_machine import (
-    MAX_LINE,
-    MAX_MEMO,
-    MAX_STRING,
-    Pickled,
-    interpret,
-)
+from prunescope.checkpoint import pickle_machine, pickle_reader
+from prunescope.checkpoint.pickle_machine import MAX_MEMO, Pickled, interpret
 from prunescope.checkpoint.pickle_opcodes import OPCODES as KNOWN
+from prunescope.checkpoint.pickle_reader import MAX_LINE, MAX_STRING
 from prunescope.checkpoint.pickle_values import PickleError, Skipped
 
 TAKES_MORE = "takes more from its stack than it put there"
@@ -126,7 +121,7 @@ def test_a_string_too_long_to_be_a_name_is_passed_over(opcode: bytes) -> None:
 
 
 def test_strings_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pickle_machine, "MAX_STRINGS", 1 << 20)
+    monkeypatch.setattr(pickle_reader, "MAX_STRINGS", 1 << 20)
     half = b"X" + struct.pack("<I", 1 << 19) + b"a" * (1 << 19)
     assert interpret(half + b".").root
     # Four bytes a character in memory, once one of them needs as many.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import pickletools
 from collections import OrderedDict
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -13,13 +14,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prunescope.checkpoint import Checkpoint, open_checkpoint
+from prunescope.checkpoint import Checkpoint, open_checkpoint, pickle_stream
 from prunescope.checkpoint.dtypes import TORCH_DTYPES
 from prunescope.checkpoint.storage import LocalFile
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import CheckpointError
 from tests.support.pickles import text
 from tests.support.tensors import raw_bytes
+from tests.support.tiny import tiny_network
 
 
 def legacy(value: object, protocol: int = 2) -> bytes:
@@ -93,6 +95,23 @@ def test_only_the_head_of_a_large_file_is_read(
     assert open_checkpoint(path).parameters == 200 << 16
     # 50 MB of zeros: at most a window of each storage of a quarter of a megabyte.
     assert sum(taken) < path.stat().st_size / 3
+
+
+def test_a_head_read_in_pieces_is_that_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = tiny_network(num_hidden_layers=1)
+    content = legacy({"model": network})
+    whole = opened(tmp_path, content)
+    # Every piece ends inside another opcode.
+    monkeypatch.setattr(pickle_stream, "_FIRST_PIECE", 50)
+    monkeypatch.setattr(pickle_stream, "_GROWTH", 1.07)
+    monkeypatch.setattr(LocalFile, "read", whole_lengths(LocalFile.read))
+    assert opened(tmp_path, content) == whole
+
+
+def whole_lengths(read: Callable[..., bytes]) -> Callable[..., bytes]:
+    return lambda file, offset, length: read(file, offset, int(length))
 
 
 def parts(content: bytes) -> list[bytes]:

@@ -12,20 +12,18 @@ takes 35 opcodes a tensor.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from struct import Struct
-from typing import Any, TypeVar
+from typing import Any
 
 from prunescope.checkpoint.pickle_opcodes import OPCODES
+from prunescope.checkpoint.pickle_reader import Reader
 from prunescope.checkpoint.pickle_values import (
     Bound,
     Call,
     Global,
     Persistent,
     PickleError,
-    Skipped,
     Truncated,
 )
 
@@ -34,13 +32,7 @@ MAX_OPCODES = 2_500_000
 # Picklers number the memo from 0 or 1 on.
 MAX_MEMO = 2_500_000
 MAX_GLOBALS = 50_000
-MAX_INTEGER_BYTES = 4096
-MAX_LINE = 1 << 20
-# A tokenizer inside a pickle is one string of megabytes; no tensor or module has such a name.
-MAX_STRING = 1 << 20
-MAX_STRINGS = 160 << 20
 _STOP = 0x2E
-_S = TypeVar("_S", str, bytes)
 
 
 @dataclass(slots=True)
@@ -66,7 +58,7 @@ class Pickled:
 
     root: Any
     uses: Mapping[Global, Use] = field(default_factory=dict)
-    persistent: tuple[Persistent, ...] = ()
+    persistent: Sequence[Persistent] = ()
     length: int = 0
     opcodes: int = 0
     error: PickleError | None = None
@@ -95,27 +87,15 @@ def examine(data: bytes, start: int = 0, opcodes: int | None = None) -> Pickled:
     Args:
         opcodes: how many to interpret at most; MAX_OPCODES by default.
     """
-    machine = Machine(data, start)
-    root, error = None, None
-    try:
-        root = machine.run(MAX_OPCODES if opcodes is None else opcodes)
-    except PickleError as err:
-        error = err
-    except IndexError:
-        error = PickleError("the pickle takes more from its stack than it put there")
-    except UnicodeDecodeError:
-        error = PickleError("a string that cannot be decoded")
-    length = machine.position - start
-    count = machine.opcodes
-    return Pickled(root, machine.uses, tuple(machine.persistent), length, count, error)
+    return Machine(data, start).examine(MAX_OPCODES if opcodes is None else opcodes)
 
 
-class Machine:
-    """The stack, the memo and the place in the bytes."""
+class Machine(Reader):
+    """The stack and the memo."""
 
     def __init__(self, data: bytes, start: int) -> None:
-        self.data = data
-        self.position = start
+        super().__init__(data, start)
+        self.start = start
         self.stack: list[Any] = []
         self.memo: list[Any] = []
         # MEMOIZE numbers by the entries set, gaps not counted.
@@ -125,67 +105,52 @@ class Machine:
         self.persistent: list[Persistent] = []
         self._interned: dict[tuple[str | bytes, str | bytes], Global] = {}
         self.opcodes = 0
-        self._strings = 0
 
-    def run(self, limit: int) -> Any:
-        """Interpret up to STOP, at most `limit` opcodes; the object on top of the stack."""
-        data, size, table = self.data, len(self.data), OPCODES
-        for self.opcodes in range(1, limit + 1):
-            if self.position >= size:
-                raise Truncated("the pickle ends without STOP")
-            code = data[self.position]
-            self.position += 1
-            if code == _STOP:
-                return self.stack.pop()
-            operation = table.get(code)
-            if operation is None:
-                raise PickleError(f"unknown opcode 0x{code:02x} at byte {self.position - 1}")
-            operation(self)
+    def examine(self, limit: int) -> Pickled:
+        """Interpret up to STOP or an error, at most `limit` opcodes.
+
+        After a `Truncated` error it goes on, when called again, with what `data` has grown by.
+        """
+        root, error = None, None
+        try:
+            root = self._run(limit)
+        except PickleError as err:
+            error = err
+        except IndexError:
+            error = PickleError("the pickle takes more from its stack than it put there")
+        except UnicodeDecodeError:
+            error = PickleError("a string that cannot be decoded")
+        length = self.position - self.start
+        return Pickled(root, self.uses, self.persistent, length, self.opcodes, error)
+
+    def continue_with(self, data: bytes, skipped: int) -> None:
+        """Go on in `data`, the bytes from `skipped` on of what was held before, and more."""
+        self.data = data
+        self.start -= skipped
+        self.position -= skipped
+
+    def _run(self, limit: int) -> Any:
+        data, size, table, at = self.data, len(self.data), OPCODES, self.position
+        try:
+            while self.opcodes < limit:
+                self.opcodes += 1
+                at = self.position
+                if at >= size:
+                    raise Truncated("the pickle ends without STOP")
+                code = data[at]
+                self.position = at + 1
+                if code == _STOP:
+                    return self.stack.pop()
+                operation = table.get(code)
+                if operation is None:
+                    raise PickleError(f"unknown opcode 0x{code:02x} at byte {at}")
+                operation(self)
+        except Truncated:
+            # An operation reads its argument before it changes anything: it can begin anew.
+            self.position = at
+            self.opcodes -= 1
+            raise
         raise Bound(f"over {limit} opcodes")
-
-    def take(self, count: int) -> bytes:
-        """The next `count` bytes."""
-        end = self._advance(count)
-        return self.data[end - count : end]
-
-    def number(self, form: Struct) -> Any:
-        """The next number."""
-        end = self._advance(form.size)
-        return form.unpack_from(self.data, end - form.size)[0]
-
-    def line(self) -> bytes:
-        """The bytes up to the next newline, which is passed over."""
-        start = self.position
-        end = self.data.find(b"\n", start, start + MAX_LINE)
-        if end < 0:
-            seen = min(MAX_LINE, len(self.data) - start)
-            kind = Bound if seen == MAX_LINE else Truncated
-            raise kind(f"a text line without an end in {seen} bytes")
-        self.position = end + 1
-        return self.data[start:end]
-
-    def text(self, length: int) -> str | Skipped:
-        """The next `length` bytes as UTF-8."""
-        if length > MAX_STRING:
-            return self._skipped(length)
-        return self.kept(self.take(length).decode("utf-8", "surrogatepass"))
-
-    def blob(self, length: int) -> bytes | Skipped:
-        """The next `length` bytes."""
-        return self._skipped(length) if length > MAX_STRING else self.kept(self.take(length))
-
-    def integer(self, length: int) -> int:
-        """The next `length` bytes as a two's complement number."""
-        if not 0 <= length <= MAX_INTEGER_BYTES:
-            raise Bound(f"an integer of {length} bytes: over {MAX_INTEGER_BYTES}")
-        return int.from_bytes(self.take(length), "little", signed=True)
-
-    def kept(self, text: _S) -> _S:
-        """`text`, once its size is added to what the pickle's strings may take together."""
-        self._strings += sys.getsizeof(text)
-        if self._strings > MAX_STRINGS:
-            raise Bound(f"strings of over {MAX_STRINGS >> 20} MiB together")
-        return text
 
     def remember(self, index: int) -> None:
         """Put the top of the stack into the memo."""
@@ -230,17 +195,6 @@ class Machine:
         found = Persistent(key)
         self.persistent.append(found)
         self.stack.append(found)
-
-    def _advance(self, count: int) -> int:
-        end = self.position + count
-        if end > len(self.data):
-            raise Truncated("the pickle ends inside an opcode's argument")
-        self.position = end
-        return end
-
-    def _skipped(self, length: int) -> Skipped:
-        self._advance(length)
-        return Skipped(length)
 
 
 def _decoded(text: str | bytes) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from prunescope.checkpoint import pickle_machine
-from prunescope.checkpoint.pickle_machine import MAX_PICKLE, Pickled, examine
+from prunescope.checkpoint.pickle_machine import MAX_PICKLE, Machine, Pickled
 from prunescope.checkpoint.pickle_values import Bound, Truncated
 from prunescope.checkpoint.storage import File
 
 # Most headers are smaller; each further piece is the longer, so that little is read twice.
 _FIRST_PIECE = 256 << 10
-_GROWTH = 16
+_GROWTH = 8
 
 
 class PickleStream:
@@ -38,23 +38,24 @@ class PickleStream:
         Raises:
             CheckpointError: the file cannot be read.
         """
-        found = examine(self._piece, self.position - self._start, self._opcodes)
+        machine = Machine(self._piece, self.position - self._start)
+        found = machine.examine(self._opcodes)
         length = _FIRST_PIECE
-        while isinstance(found.error, Truncated) and self._ends_early(length):
+        while isinstance(found.error, Truncated) and self._has_more(length):
             # Not held beside the new piece.
-            self._piece = b""
-            self._start = self.position
+            self._piece = machine.data = b""
             self._piece = self.file.read(self.position, length)
-            found = examine(self._piece, 0, self._opcodes)
+            machine.continue_with(self._piece, self.position - self._start)
+            self._start = self.position
+            found = machine.examine(self._opcodes)
             length = min(length * _GROWTH, MAX_PICKLE + 1)
         if isinstance(found.error, Truncated) and len(self._piece) > MAX_PICKLE:
-            error = Bound(f"a pickle of over {MAX_PICKLE >> 20} MiB")
-            found = replace(found, error=error)
+            found = replace(found, error=Bound(f"a pickle of over {MAX_PICKLE >> 20} MiB"))
         self.position += found.length
         self._opcodes -= found.opcodes
         return found
 
-    def _ends_early(self, length: int) -> bool:
-        """Whether the piece is not all that could be had of the pickle."""
+    def _has_more(self, length: int) -> bool:
+        """Whether a piece of `length` bytes would hold more of the pickle than this one does."""
         held = self._start + len(self._piece) - self.position
         return held < min(length, self.file.size - self.position)

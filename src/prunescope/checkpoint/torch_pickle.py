@@ -46,7 +46,7 @@ KEYS = (
 )
 _KEYS = frozenset(KEYS)
 MAX_NESTING = 3
-MAX_TENSORS = 300_000
+MAX_TENSORS = 150_000
 Locate = Callable[[StorageId, str], Place]
 
 

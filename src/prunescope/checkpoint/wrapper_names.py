@@ -30,11 +30,13 @@ def without_wrappers(names: Sequence[str], file: File) -> tuple[list[str], list[
     found: dict[str, None] = {}
     stripped = []
     for name in names:
-        parts = name.split(".")
-        # Not the last: a tensor may be called anything.
-        kept = [p for p in parts[:-1] if p not in _ANYWHERE] + parts[-1:]
-        found.update((f"{p}.", None) for p in parts[:-1] if p in _ANYWHERE)
-        stripped.append(".".join(kept))
+        if any(wrapper in name for wrapper in _ANYWHERE):
+            parts = name.split(".")
+            # Not the last: a tensor may be called anything.
+            kept = [p for p in parts[:-1] if p not in _ANYWHERE] + parts[-1:]
+            found.update((f"{p}.", None) for p in parts[:-1] if p in _ANYWHERE)
+            name = ".".join(kept)
+        stripped.append(name)
     while prefix := next((p for p in _AROUND if _all_begin(stripped, p)), None):
         found[prefix] = None
         stripped = [name.removeprefix(prefix) for name in stripped]
