@@ -13,14 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prunescope.checkpoint.pickle_machine import (
-    Call,
-    Dict,
-    Global,
-    Persistent,
-    PickleError,
-    interpret,
-)
+from prunescope.checkpoint.pickle_machine import interpret
+from prunescope.checkpoint.pickle_values import Call, Dict, Global, Persistent, PickleError
 
 
 def plain(value: Any) -> Any:
@@ -118,6 +112,17 @@ OLD_AND_RARE = [
     b"}(K\x01K\x02u.",
     b"K\x01K\x02K\x03\x87.",
     b"\x88\x89\x86.",
+    b"I0x10\n.",
+    b"I010\n.",
+    b"L0x10L\n.",
+    # What CPython does nothing for, it does for any object.
+    b"U\x01aNb.",
+    b"}(e.",
+    b"K\x01(u.",
+    b"]Na(K\x00Nu.",
+    b"C\x01a\x98.",
+    # MEMOIZE numbers by the entries there are, gaps left out.
+    b"K\x05p7\n0K\x06\x940h\x01.",
 ]
 
 

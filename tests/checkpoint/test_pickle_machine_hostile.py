@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prunescope.checkpoint import pickle_machine
-from prunescope.checkpoint.pickle_machine import MAX_STRING, Pickled, PickleError, interpret
+from prunescope.checkpoint import pickle_machine, pickle_reader
+from prunescope.checkpoint.pickle_machine import MAX_MEMO, Pickled, interpret
+from prunescope.checkpoint.pickle_opcodes import OPCODES as KNOWN
+from prunescope.checkpoint.pickle_reader import MAX_LINE, MAX_STRING
+from prunescope.checkpoint.pickle_values import PickleError, Skipped
 
 TAKES_MORE = "takes more from its stack than it put there"
 LONG = MAX_STRING + 1
@@ -47,7 +50,7 @@ MALFORMED = {
     "append to a dict": (b"}Na.", "not a list"),
     "setitem on a list": (b"]NNs.", "not a dict"),
     "a key without a value": (b"(Nd.", "a key that has no value"),
-    "build on a string": (b"U\x01aNb.", "not made by a call"),
+    "build on a string": (b"U\x01a}U\x01bNsb.", "not made by a call"),
     "global with numbered names": (b"K\x01K\x02\x93.", "name is not a string"),
     "int of letters": (b"Iabc\n.", "'abc' is not an integer"),
     "long of nothing": (b"LL\n.", "'' is not an integer"),
@@ -76,16 +79,19 @@ def test_a_malformed_pickle_says_what_is_wrong(case: str) -> None:
 
 # Each claims more than the bound and holds nothing: refused before memory is asked for.
 TOO_LONG = {
-    "unicode": (b"X" + struct.pack("<I", LONG), "a string of 16777217 bytes: over 16 MiB"),
-    "unicode8": (b"\x8d" + struct.pack("<Q", 2**64 - 1), "a string of 18446744073709551615"),
-    "bytes": (b"B" + struct.pack("<I", LONG), "a byte string of 16777217 bytes: over 16 MiB"),
-    "bytes8": (b"\x8e" + struct.pack("<Q", 2**63), "over 16 MiB"),
-    "bytearray8": (b"\x96" + struct.pack("<Q", 2**63), "over 16 MiB"),
-    "string": (b"T" + struct.pack("<I", LONG), "over 16 MiB"),
+    "unicode": (b"X" + struct.pack("<I", LONG), "ends inside an opcode's argument"),
+    "unicode8": (b"\x8d" + struct.pack("<Q", 2**64 - 1), "ends inside an opcode's argument"),
+    "bytes": (b"B" + struct.pack("<I", LONG), "ends inside an opcode's argument"),
+    "bytes8": (b"\x8e" + struct.pack("<Q", 2**63), "ends inside an opcode's argument"),
+    "bytearray8": (b"\x96" + struct.pack("<Q", 2**63), "ends inside an opcode's argument"),
+    "string": (b"T" + struct.pack("<I", LONG), "ends inside an opcode's argument"),
     "long": (b"\x8b" + struct.pack("<i", 4097), "an integer of 4097 bytes: over 4096"),
     "int of digits": (b"I" + b"1" * 4097 + b"\n.", "an integer of 4097 digits: over 4096"),
     "long of digits": (b"L" + b"1" * 4097 + b"L\n.", "an integer of 4097 digits: over 4096"),
-    "line": (b"c" + b"a" * 20_000 + b"\nb\n.", "a text line without an end in 16384 bytes"),
+    "float of digits": (b"F" + b"1" * 4097 + b"\n.", "a float of 4097 digits: over 4096"),
+    "line": (b"c" + b"a" * LONG + b"\nb\n.", f"a text line without an end in {MAX_LINE} bytes"),
+    "memo": (b"Nr" + struct.pack("<I", MAX_MEMO), f"memo index {MAX_MEMO}: over {MAX_MEMO}"),
+    "negative memo": (b"Np-1\n.", "memo index -1"),
 }
 
 
@@ -104,6 +110,34 @@ def test_the_bound_itself_is_allowed() -> None:
     assert len(interpret(b"X" + struct.pack("<I", MAX_STRING) + text + b".").root) == MAX_STRING
 
 
+@pytest.mark.parametrize("opcode", [b"X", b"B", b"T"])
+def test_a_string_too_long_to_be_a_name_is_passed_over(opcode: bytes) -> None:
+    # A tokenizer in a pickle is such a string, and no reason to refuse the model beside it.
+    root = interpret(opcode + struct.pack("<I", LONG) + b"a" * LONG + b"K\x07\x86.").root
+
+    assert isinstance(root[0], Skipped)
+    assert root[0].length == LONG
+    assert root[1] == 7
+
+
+def test_strings_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pickle_reader, "MAX_STRINGS", 1 << 20)
+    half = b"X" + struct.pack("<I", 1 << 19) + b"a" * (1 << 19)
+    assert interpret(half + b".").root
+    # Four bytes a character in memory, once one of them needs as many.
+    wide = "😀".encode() + b"a" * ((1 << 19) - 4)
+    for text in (half + half, b"X" + struct.pack("<I", 1 << 19) + wide):
+        with pytest.raises(PickleError, match="strings of over 1 MiB together"):
+            interpret(text + b".")
+
+
+def test_different_globals_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pickle_machine, "MAX_GLOBALS", 2)
+    assert interpret(b"ca\nb\nca\nc\nca\nb\n.").root
+    with pytest.raises(PickleError, match="over 2 different globals"):
+        interpret(b"ca\nb\nca\nc\nca\nd\n.")
+
+
 def test_opcodes_and_memo_entries_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pickle_machine, "MAX_OPCODES", 5)
     assert interpret(b"NNNN.").root is None
@@ -112,7 +146,7 @@ def test_opcodes_and_memo_entries_are_counted(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.undo()
     monkeypatch.setattr(pickle_machine, "MAX_MEMO", 3)
     assert interpret(b"N\x94\x94\x94.").root is None
-    with pytest.raises(PickleError, match="over 3 memo entries"):
+    with pytest.raises(PickleError, match="memo index 3: over 3"):
         interpret(b"N\x94\x94\x94\x94.")
 
 
@@ -138,7 +172,7 @@ def test_random_bytes_are_described_or_refused(data: bytes) -> None:
 
 
 WHOLE = pickle.dumps({"a": [1, 2.5, "x" * 20], "b": (None, b"\x00\xff"), 3: {"c": 2**80}}, 4)
-OPCODES = st.sampled_from(sorted(pickle_machine._OPCODES)) | st.integers(0, 255)
+OPCODES = st.sampled_from(sorted(KNOWN)) | st.integers(0, 255)
 
 
 @settings(deadline=None, max_examples=500)

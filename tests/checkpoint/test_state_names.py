@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from prunescope.checkpoint.state_names import model_names
+from prunescope.checkpoint.storage import LocalFile
 
 
 def names(*paths: tuple[str, ...]) -> list[str]:
-    return list(model_names({".".join(path): path for path in paths}).values())
+    file = LocalFile(Path(".metadata"))
+    return list(model_names({".".join(path): path for path in paths}, file).values())
 
 
 W, B = "layers.0.weight", "layers.0.bias"
@@ -21,7 +25,7 @@ W, B = "layers.0.weight", "layers.0.bias"
         ([("model", W), ("model", B)], [W, B]),
         ([("app", "model", W), ("app", "optim", "state", W)], [W]),
         ([("model", W), ("ema", W), ("step",)], [W]),
-        ([("state_dict", W), ("model", B)], [B]),
+        ([("model", B), ("state_dict", W)], [W]),
         ([("actor", W), ("critic", W)], [f"actor.{W}", f"critic.{W}"]),
         ([("net", W), ("optimizer", W)], [W]),
         ([(W,), ("head", "weight"), ("optimizer", "state", W)], [W, "head.weight"]),

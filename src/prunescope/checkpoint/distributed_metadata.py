@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 from prunescope.checkpoint.dtypes import TORCH_DTYPES
-from prunescope.checkpoint.pickle_machine import Call, Dict, Global, PickleError, interpret
+from prunescope.checkpoint.pickle_machine import interpret
+from prunescope.checkpoint.pickle_values import Call, Dict, Global, PickleError
 from prunescope.checkpoint.storage import File
+from prunescope.checkpoint.torch_storage import is_count
 from prunescope.errors import CheckpointError
 
 MAX_METADATA = 256 << 20
@@ -129,7 +131,7 @@ def _places(stored: Dict, file: File) -> dict[tuple[str, Sizes], Place]:
             # Bytes of an object that is no tensor.
             continue
         name, offset, length = (place.get(k) for k in ("relative_path", "offset", "length"))
-        if not isinstance(name, str) or not (_is_count(offset) and _is_count(length)):
+        if not isinstance(name, str) or not (is_count(offset) and is_count(length)):
             raise CheckpointError(file, f"tensor {key['fqn']!r} has no place in a file")
         if place.get("transform_descriptors"):
             raise CheckpointError(file, f"tensor {key['fqn']!r} is stored transformed (compressed)")
@@ -152,10 +154,6 @@ def _sizes(value: Any) -> Sizes | None:
     """A torch.Size; None where it is none."""
     if isinstance(value, Call) and isinstance(value.arguments, tuple) and value.arguments:
         value = value.arguments[0]
-    if isinstance(value, tuple) and len(value) <= 64 and all(_is_count(n) for n in value):
+    if isinstance(value, tuple) and len(value) <= 64 and all(is_count(n) for n in value):
         return value
     return None
-
-
-def _is_count(value: Any) -> TypeGuard[int]:
-    return type(value) is int and 0 <= value < 1 << 63

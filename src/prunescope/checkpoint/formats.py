@@ -32,11 +32,29 @@ class Format:
     matches: Callable[[bytes, int], bool]
 
 
+def is_pickle(head: bytes) -> bool:
+    """Whether a file that begins with these bytes can be a pickle of protocol 2 or later."""
+    return head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5")
+
+
+def _is_legacy(head: bytes) -> bool:
+    # Protocol 4 has a frame's length before the number.
+    return is_pickle(head) and _MAGIC in head[:32]
+
+
+# How a pickle of 0x1950A86A20F9469CFC6C ends, as bytes and as text (protocol 1).
+_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_MAGIC_TEXT = b"L119547037146038801333356L\n."
 FORMATS = (
     Format(
         "torch zip",
         "prunescope.checkpoint.torch_zip",
         lambda head, _: head.startswith(b"PK\x03\x04"),
+    ),
+    Format(
+        "torch legacy",
+        "prunescope.checkpoint.torch_legacy",
+        lambda head, _: head.startswith(_MAGIC_TEXT) or _is_legacy(head),
     ),
     Format(
         "safetensors",
@@ -50,6 +68,16 @@ _OTHERS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     (
         lambda head: head.startswith(b"version https://git-lfs"),
         "is a Git LFS pointer: run  git lfs pull",
+    ),
+    (
+        lambda head: head[257:262] == b"ustar",
+        "is a tar file, as torch 0.1 wrote: load it with torch and save it again",
+    ),
+    (
+        # The first bytes may also be the length of a damaged safetensors file's header.
+        lambda head: is_pickle(head) and head[8:9] != b"{",
+        "is a bare pickle, not a model that torch.save wrote: load it where it was made and save "
+        "its state dict (prunescope scan  lists what loading it would run)",
     ),
 )
 _UNKNOWN = "in no format that prunescope reads: {}".format(", ".join(f.name for f in FORMATS))
@@ -68,13 +96,18 @@ def recognise(file: File) -> Format:
     for known in FORMATS:
         if known.matches(head, size):
             return known
-    for matches, cause in _OTHERS:
-        if matches(head):
-            raise CheckpointError(file, cause)
+    cause = mistaken(head)
+    if cause is not None:
+        raise CheckpointError(file, cause)
     if file.name.endswith(".safetensors"):
         # Its reader can say what is wrong with it.
         return next(f for f in FORMATS if f.name == "safetensors")
     raise CheckpointError(file, _UNKNOWN)
+
+
+def mistaken(head: bytes) -> str | None:
+    """What a file that begins with these bytes is instead of a model; None where that is open."""
+    return next((cause for matches, cause in _OTHERS if matches(head)), None)
 
 
 def read(file: File) -> tuple[str, Contents]:

@@ -38,7 +38,7 @@ def read(folder: Folder) -> tuple[Contents, dict[str, File]]:
     """
     metadata = folder.file(METADATA)
     state = read_metadata(metadata)
-    names = model_names({key: saved.path for key, saved in state.tensors.items()})
+    names = model_names({key: saved.path for key, saved in state.tensors.items()}, metadata)
     if not names:
         others = "only what training keeps (optimizer)" if state.tensors else "no tensor"
         raise CheckpointError(metadata, f"lists no model: {others}")

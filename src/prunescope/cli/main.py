@@ -15,6 +15,7 @@ COMMANDS = {
     "convert": "prunescope.cli.convert",
     "demo-model": "prunescope.cli.demo_model",
     "prune": "prunescope.cli.prune",
+    "scan": "prunescope.cli.scan",
     "size": "prunescope.cli.size",
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from prunescope.analysis.compare import Comparison, ModuleComparison
 from prunescope.analysis.counts import Counts
+from prunescope.analysis.scan import FileScan
 from prunescope.analysis.size import ModelSize
 
 
@@ -64,6 +65,34 @@ def sizes_json(sizes: Sequence[ModelSize]) -> str:
                     "adapter": size.adapter and asdict(size.adapter),
                 }
                 for size in sizes
+            ],
+        }
+    )
+
+
+def scans_json(scans: Sequence[FileScan]) -> str:
+    """What loading each file would import and call."""
+    return _dump(
+        {
+            "schema": "prunescope.scan/1",
+            "files": [
+                {
+                    "path": scan.path,
+                    "format": scan.format,
+                    "pickles": scan.pickles,
+                    "globals": [
+                        {
+                            "module": f.found.module,
+                            "name": f.found.name,
+                            "risk": f.risk,
+                            "named": f.named,
+                            "called": f.called,
+                        }
+                        for f in scan.findings
+                    ],
+                    "error": scan.error,
+                }
+                for scan in scans
             ],
         }
     )

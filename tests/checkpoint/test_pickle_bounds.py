@@ -1,0 +1,70 @@
+"""Interpreting a hostile pickle of 64 MiB takes less than 512 MiB, whatever it is made of."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from prunescope.checkpoint import open_checkpoint
+from prunescope.checkpoint.pickle_machine import MAX_PICKLE
+from tests.support.scripts import environment
+
+WIDE = "😀".encode() + b"a" * 9
+# What comes first, and what is repeated until the file is full.
+UNITS = {
+    "empty lists": (b"", b"]"),
+    "dicts of one": (b"", b"}NNs"),
+    "instances": (b"", b"(i\n\n"),
+    "persistent ids": (b"", b"P\n"),
+    "long integers": (b"", b"\x8a\xff" + b"z" * 255),
+    "strings": (b"", b"\x8c\x02ab"),
+    "wide strings": (b"", b"\x8c\x0d" + WIDE),
+    "memo": (b"", b"}\x94"),
+    "a far memo entry": (b"N", b"r" + struct.pack("<I", 2_499_999)),
+}
+SCRIPT = """
+import resource, sys
+from prunescope.checkpoint.pickle_machine import examine
+head, unit = bytes.fromhex(sys.argv[1]), bytes.fromhex(sys.argv[2])
+data = head + unit * ((int(sys.argv[3]) - len(head) - 1) // len(unit)) + b"."
+found = examine(data)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, found.error)
+"""
+
+
+@pytest.mark.parametrize("case", UNITS)
+def test_memory_stays_below_512_mib(case: str) -> None:
+    head, unit = UNITS[case]
+    # Linux lets a process's peak begin at that of whoever starts it: a small shell does here.
+    arguments = [sys.executable, "-c", SCRIPT, head.hex(), unit.hex(), str(MAX_PICKLE)]
+    done = subprocess.run(
+        ["/bin/sh", "-c", '"$@"; exit $?', "sh", *arguments],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    peak, _, error = done.stdout.partition(" ")
+    assert int(peak) < 512
+    # What fits into the bounds is few and large.
+    assert "over" in error or len(unit) > 200, error
+
+
+def test_a_distinct_global_each_time_is_bounded() -> None:
+    from prunescope.checkpoint.pickle_machine import examine
+
+    names = b"".join(b"cm%d\nx\n" % n for n in range(60_000))
+    assert str(examine(names + b".").error) == "over 50000 different globals"
+
+
+def test_twenty_thousand_tensors_in_one_file_are_fine(tmp_path: Path) -> None:
+    state = {f"model.layers.{n}.mlp.experts.weight": torch.zeros(1) for n in range(20_000)}
+    for zipped in (True, False):
+        path = tmp_path / f"{zipped}.bin"
+        torch.save(state, path, _use_new_zipfile_serialization=zipped)
+        assert open_checkpoint(path).parameters == 20_000
