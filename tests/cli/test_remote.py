@@ -139,7 +139,7 @@ def test_local_paths_import_nothing_remote(here: Path) -> None:
     )  # fmt: skip
 
     assert done.returncode == 0
-    for module in ("fsspec", "huggingface_hub", "http.client", "prunescope.checkpoint.remote"):
+    for module in ("fsspec", "huggingface_hub", "requests", "http.client", "checkpoint.remote"):
         assert module not in done.stderr
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -21,7 +22,7 @@ class Asked:
     """One request: what was asked, and how many bytes of body went out."""
 
     path: str
-    headers: dict[str, str]
+    headers: Message
     sent: int = 0
 
 
@@ -48,7 +49,7 @@ class FolderHandler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None: ...
 
     def do_GET(self) -> None:
-        self.asked = Asked(self.path, dict(self.headers))
+        self.asked = Asked(self.path, self.headers)
         self.site.asked.append(self.asked)
         try:
             self.answer(unquote(self.path.partition("?")[0]).lstrip("/"))

@@ -214,7 +214,7 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return True
 
 
-def check_name(folder: Folder, name: str) -> None:
+def check_name(folder: object, name: str) -> None:
     """Raise CheckpointError if `name`, written by a stranger, could lead out of `folder`."""
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts or "\0" in name or "\\" in name:

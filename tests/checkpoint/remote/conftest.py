@@ -24,6 +24,8 @@ def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "home" / "token"))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "home" / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    # Once a day huggingface_hub asks the hub for the names of coding agents, to report them.
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
     # Port 9 discards: whatever a test forgets to serve is refused at once.
     set_endpoint(monkeypatch, "http://127.0.0.1:9")
 

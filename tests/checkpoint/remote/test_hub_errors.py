@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import huggingface_hub.constants
 import pytest
+from huggingface_hub import snapshot_download
 
-from prunescope import extras
 from prunescope.checkpoint import open_checkpoint
-from prunescope.checkpoint.places import locate
-from prunescope.errors import CheckpointError, MissingExtra
+from prunescope.errors import CheckpointError
+from tests.checkpoint.remote.conftest import set_endpoint
 from tests.support.hub import TOKEN, Hub, HubHandler
 from tests.support.web import serve
 
@@ -84,11 +83,14 @@ def test_a_bare_id_that_is_nowhere_is_first_of_all_no_path(hub: Hub) -> None:
     assert message.startswith("org/none: no such file or directory; as a hub's model: no such")
 
 
-def test_a_hub_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_hub_that_is_not_there_is_named(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_endpoint(monkeypatch, "http://127.0.0.1:9")
     message = refused("hf://org/small")
     assert message == "hf://org/small: 127.0.0.1:9 refuses connections"
 
-    (tmp_path / "home" / "hub" / "models--org--small").mkdir(parents=True)
+    with monkeypatch.context() as patch:
+        set_endpoint(patch, hub.site.url)
+        snapshot_download("org/small")
     assert refused("hf://org/small") == f"{message}; HF_HUB_OFFLINE=1 reads what is in the cache"
 
 
@@ -103,23 +105,33 @@ def test_a_file_that_the_content_network_refuses_is_named(hub: Hub) -> None:
 
     message = refused("org/small")
 
-    assert message.startswith("hf://org/small/model.safetensors: 127.0.0.1, where the hub keeps")
+    cdn = hub.cdn.url.removeprefix("http://")
+    assert message.startswith(f"hf://org/small/model.safetensors: {cdn}, where the hub keeps")
     assert message.endswith("HTTP 403")
     assert "s3cret" not in message
 
 
 ANSWERS: dict[str, tuple[str, str]] = {
-    "html": ("<html>", "is not JSON"),
-    "list": ("[]", "is not a JSON object"),
-    "no commit": ('{"siblings": []}', "names no commit"),
-    "a path for a commit": ('{"sha": "../../../etc", "siblings": []}', "names no commit"),
-    "no files": (f'{{"sha": "{"0" * 40}"}}', "no weights here"),
-    "files that are no files": (f'{{"sha": "{"0" * 40}", "siblings": [1, {{}}]}}', "no weights"),
+    "html": ("<html>", "is no listing"),
+    "list": ("[]", "is no listing"),
+    "number": ("1", "is no listing"),
+    "deep": ("[" * 100_000, "is no listing"),
+    "no id": ("{}", "is no listing"),
+    "no commit": ('{"id": "", "siblings": []}', "names no commit"),
+    "a path for a commit": ('{"id": "", "sha": "../../etc", "siblings": []}', "names no commit"),
+    "no files": (f'{{"id": "", "sha": "{"0" * 40}"}}', "no weights here"),
+    "files that are no files": (
+        f'{{"id": "", "sha": "{"0" * 40}", "siblings": [1, {{}}]}}',
+        "is no listing",
+    ),
+    "names that are no names": (
+        f'{{"id": "", "sha": "{"0" * 40}", "siblings": [{{"rfilename": [1]}}]}}',
+        "no weights",
+    ),
     "a name that leads out": (
-        f'{{"sha": "{"0" * 40}", "siblings": [{{"rfilename": "a\\\\..\\\\x.bin"}}]}}',
+        f'{{"id": "", "sha": "{"0" * 40}", "siblings": [{{"rfilename": "a\\\\..\\\\x.bin"}}]}}',
         "leads out of the folder",
     ),
-    "endless": ("x" * (17 << 20), "over 16 MiB"),
 }
 
 
@@ -132,8 +144,20 @@ def test_a_listing_from_a_stranger_is_checked(
             self.send_text(200, text)
 
     with serve(Strange, root) as site:
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", site.url)
+        set_endpoint(monkeypatch, site.url)
         assert cause in refused("hf://org/small")
+
+
+def test_a_listing_that_drips_is_left(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Dripping(HubHandler):
+        def answer(self, name: str) -> None:
+            self.start(200, {"Content-Length": "60000"})
+            self.drip(bytes(600), 0.05)
+
+    monkeypatch.setenv("PRUNESCOPE_TIMEOUT", "1")
+    with serve(Dripping, root) as site:
+        set_endpoint(monkeypatch, site.url)
+        assert "has not answered within 1 s" in refused("hf://org/small")
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -146,7 +170,7 @@ def test_the_token_does_not_follow_a_redirect(
 
     with_token(hub, monkeypatch)
     with serve(Moved, root) as site:
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", site.url)
+        set_endpoint(monkeypatch, site.url)
         open_checkpoint("hf://org/small")
 
     assert all(one.headers["Authorization"] == f"Bearer {TOKEN}" for one in site.asked)
@@ -175,18 +199,3 @@ def test_a_wrong_endpoint_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "hub.example")
 
     assert refused("hf://org/small").startswith("HF_ENDPOINT: leads to no://")
-
-
-def test_without_the_extra_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = extras.import_module
-
-    def missing(name: str) -> Any:
-        if name.startswith("huggingface_hub"):
-            raise ModuleNotFoundError(name="huggingface_hub")
-        return real(name)
-
-    monkeypatch.setattr(extras, "import_module", missing)
-    with pytest.raises(MissingExtra, match=r"run  pip install 'prunescope\[remote\]'"):
-        locate("hf://org/small")
-    with pytest.raises(CheckpointError, match=r"no such file or directory; .*prunescope\[remote\]"):
-        locate("org/small")

@@ -35,7 +35,7 @@ def test_what_is_shown(text: str, safe: str) -> None:
         ("/x", "http://h:81/x"),
         ("x?y=1", "http://h:81/a/x"),
         ("//other/x", "http://other/x"),
-        ("https://other:443/x", "https://other/x"),
+        ("https://other:443/x", "https://other:443/x"),
         ("http://[::1]:8/x", "http://[::1]:8/x"),
         ("../../x", "http://h:81/x"),
     ],
@@ -47,14 +47,14 @@ def test_where_a_redirect_leads(location: str, leads_to: str) -> None:
 
     assert str(there) == leads_to
     # Same scheme, host and port: only there do the credentials go.
-    assert (there.credentials is not None) == leads_to.startswith("http://h:81/")
+    assert (there.login is not None) == leads_to.startswith("http://h:81/")
 
 
 @given(st.text())
 def test_any_text_is_a_url_or_refused_in_one_line(text: str) -> None:
     for candidate in (text, f"http://{text}", f"https://h/{text}"):
         try:
-            said = Url.parse(candidate).target
+            said = Url.parse(candidate).text
             assert said.isascii()
             assert " " not in said
         except ValueError as err:
@@ -91,8 +91,27 @@ def test_requests_go_through_the_users_proxy(root: Path, monkeypatch: pytest.Mon
         assert "p4ss" not in str(caught.value)
 
 
-def test_a_proxy_of_another_kind_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:9")
+@pytest.mark.parametrize(
+    "proxy", ["socks5://me:p4ss@127.0.0.1:9", "http://me:p4ss@[::1", "ftp://me:p4ss@127.0.0.1:9"]
+)
+def test_a_proxy_that_cannot_be_used_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
 
-    with pytest.raises(CheckpointError, match="http_proxy is no http:// proxy"):
+    with pytest.raises(CheckpointError, match="cannot be fetched") as caught:
         open_checkpoint("http://models.example/small/model.safetensors")
+
+    assert "p4ss" not in str(caught.value)
+
+
+def test_a_password_in_netrc_is_not_sent(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password p4ss\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+    with serve(FolderHandler, root) as site:
+        open_checkpoint(f"{site.url}/small/model.safetensors")
+
+    assert all("Authorization" not in one.headers for one in site.asked)

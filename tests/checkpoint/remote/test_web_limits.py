@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,49 @@ from tests.checkpoint.remote.test_web_hostile import NAME, answering, refused
 from tests.support.web import FolderHandler, WithoutRanges, serve
 
 GIGABYTES = 64 << 30
+
+
+def endless(handler: FolderHandler) -> None:
+    handler.start(200, {"Connection": "close"})
+    while True:
+        handler.send(bytes(1 << 16))
+
+
+def endless_chunks(handler: FolderHandler) -> None:
+    handler.start(200, {"Transfer-Encoding": "chunked"})
+    while True:
+        handler.send(b"10000\r\n" + bytes(1 << 16) + b"\r\n")
+
+
+def endless_redirect(handler: FolderHandler) -> None:
+    handler.start(302, {"Location": "/none", "Connection": "close"})
+    while True:
+        handler.send(bytes(1 << 16))
+
+
+def endless_refusal(handler: FolderHandler) -> None:
+    handler.start(503, {"Connection": "close"})
+    while True:
+        handler.send(bytes(1 << 16))
+
+
+ENDLESS: dict[str, tuple[Callable[[FolderHandler], None], str]] = {
+    "endless": (endless, "does not say how long the file is"),
+    "endless chunks": (endless_chunks, "does not say how long the file is"),
+    "endless redirect": (endless_redirect, "no such file .HTTP 404"),
+    "endless refusal": (endless_refusal, "the server fails .HTTP 503"),
+}
+
+
+@pytest.mark.parametrize(("answer", "cause"), ENDLESS.values(), ids=ENDLESS)
+def test_an_endless_answer_is_left(
+    root: Path, answer: Callable[[FolderHandler], None], cause: str
+) -> None:
+    with serve(answering(answer), root) as site:
+        message = refused(f"{site.url}/{NAME}")
+
+    assert re.search(cause, message), message
+    assert site.sent < 32 << 20
 
 
 @pytest.mark.parametrize("part", ["silence", "headers", "body"])

@@ -6,17 +6,15 @@ Ranges: RFC 9110 §14 (https://www.rfc-editor.org/rfc/rfc9110#name-range-request
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from email.message import Message
-from http.client import HTTPResponse
 from time import monotonic
+from typing import Any
 
 from prunescope.checkpoint.remote.urls import Url
 
 # A whole header can be streamed from a server without ranges; readers stop at 100 MB.
 MAX_STREAMED = 128 << 20
-REDIRECTS = {301, 302, 303, 307, 308}
 _BLOCK = 64 << 10
 _RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
 _UNSATISFIED = re.compile(r"bytes \*/(\d{1,19})")
@@ -54,19 +52,18 @@ class Reply:
     """
 
     status: int
-    headers: Message
+    headers: Mapping[str, str]
     url: Url
     start: int = 0
     data: bytes = b""
     total: int | None = None
 
 
-def read_reply(
-    response: HTTPResponse, url: Url, wanted: Wanted, count: Callable[[int], None]
-) -> Reply:
+def read_reply(response: Any, url: Url, wanted: Wanted, count: Callable[[int], None]) -> Reply:
     """The answer with its body, of which no more is read than was asked for.
 
     Args:
+        response: requests' own, not read yet.
         count: told how many bytes have come, again and again.
 
     Raises:
@@ -77,7 +74,8 @@ def read_reply(
     def body(limit: int) -> bytes:
         data = bytearray()
         while len(data) < limit:
-            block = response.read1(min(_BLOCK, limit - len(data)))
+            # `read` would wait for the whole block.
+            block = response.raw.read1(min(_BLOCK, limit - len(data)), decode_content=False)
             if not block:
                 break
             data += block
@@ -86,9 +84,9 @@ def read_reply(
                 raise TimeoutError
         return bytes(data)
 
-    headers, status = response.headers, response.status
+    headers, status = response.headers, response.status_code
     if status not in (200, 206):
-        if status in REDIRECTS:
+        if response.is_redirect:
             # Read to its end, the connection can be used again.
             body(_BLOCK)
         beyond = _UNSATISFIED.fullmatch(headers.get("Content-Range", ""))
@@ -103,14 +101,14 @@ def read_reply(
             "the server does not send parts of a file (range requests), and bytes far from its "
             "start are needed: download it"
         )
-    limit, length = wanted.start + wanted.length, response.length
+    limit, length = wanted.start + wanted.length, response.raw.length_remaining
     if length is not None:
         return Reply(200, headers, url, 0, _whole(body, min(limit, length)), length)
     data = body(limit)
     return Reply(200, headers, url, 0, data, len(data) if len(data) < limit else None)
 
 
-def _range(headers: Message, wanted: Wanted) -> tuple[int, int, int]:
+def _range(headers: Mapping[str, str], wanted: Wanted) -> tuple[int, int, int]:
     """First and last byte of the part, and the length of the file."""
     found = _RANGE.fullmatch(headers.get("Content-Range", ""))
     if not found:

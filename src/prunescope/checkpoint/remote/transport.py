@@ -1,57 +1,70 @@
 """How are some bytes of a web address fetched, whatever its server does?
 
-Never longer than `patience` allows, by http and https alone, and a secret goes to no other origin
-than the one it was given for.
+By requests, never longer than `patience` allows, by http and https alone, and a secret goes to no
+other origin than the one it was given for.
 """
 
 from __future__ import annotations
 
-import re
 import socket
 import ssl
-from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
+from collections.abc import Mapping
+from http.client import HTTPException, IncompleteRead
 from threading import Lock
-from time import monotonic, sleep
+from time import monotonic
 
 from prunescope import __version__
-from prunescope.checkpoint.remote.connections import Connections, proxy_of
-from prunescope.checkpoint.remote.replies import (
-    REDIRECTS,
-    Reply,
-    TransferError,
-    Wanted,
-    read_reply,
-)
+from prunescope.checkpoint.remote.replies import Reply, TransferError, Wanted, read_reply
 from prunescope.checkpoint.remote.urls import Url
-from prunescope.checkpoint.remote.waiting import patience, timeout, within
+from prunescope.checkpoint.remote.waiting import WORKERS, patience, timeout, within
 from prunescope.errors import first_line
+from prunescope.extras import require
 
 MAX_REDIRECTS = 10
-_PASSING = {429, 502, 503, 504}
-_PAUSE = 0.5
-_MAX_PAUSE = 5.0
+_PASSING = (429, 502, 503, 504)
+_MAX_PAUSE = 5
 
 
 class Transport:
-    """Requests to any host, one credential for one origin, and the count of both.
+    """Requests to any host, headers for one origin alone, and the count of both.
 
     Attributes:
         requests: sent so far, redirects included.
         received: bytes of bodies so far.
     """
 
-    def __init__(self, origin: Url | None = None, authorization: str | None = None) -> None:
-        """`authorization` is sent to `origin`'s scheme, host and port alone."""
-        self._secret_of = origin.origin if origin else None
-        self._authorization = authorization
-        self._connections = Connections()
+    def __init__(self, origin: Url | None = None, headers: Mapping[str, str] | None = None) -> None:
+        """`headers`, which may be secret, are sent to `origin`'s scheme, host and port alone.
+
+        Raises:
+            MissingExtra: requests is not installed.
+        """
+        requests = require("requests", "remote")
+        # A connection that fails is tried again by urllib3. Whether the server's answer asks for
+        # it is seen here: urllib3 would read all of that answer, however long it is.
+        self._retry = require("urllib3.util", "remote").Retry(
+            1, respect_retry_after_header=False, retry_after_max=_MAX_PAUSE
+        )
+        self._session = requests.Session()
+        for scheme in ("http://", "https://"):
+            adapter = requests.adapters.HTTPAdapter(pool_maxsize=WORKERS, max_retries=self._retry)
+            self._session.mount(scheme, adapter)
+        agent = {"User-Agent": f"prunescope/{__version__}", "Accept-Encoding": "identity"}
+        self._session.headers.update(agent)
+        # The environment's proxies are wanted, its passwords (~/.netrc) are not.
+        self._session.auth = lambda request: request
+        # Even where it does not follow a redirect, requests would read all of its body.
+        self._redirect_of = self._session.get_redirect_target
+        self._session.get_redirect_target = lambda _: None
+        self._origin = origin.origin if origin else None
+        self._headers = headers or {}
         self._lock = Lock()
         self.requests = 0
         self.received = 0
 
     def close(self) -> None:
-        """Let go of idle connections."""
-        self._connections.close()
+        """Let go of idle connections; later requests make new ones."""
+        self._session.close()
 
     def get(self, url: Url, start: int, length: int, known: int = 0) -> Reply:
         """`length` bytes from `start`, fewer at the end of the file.
@@ -68,89 +81,77 @@ class Transport:
         wanted = Wanted(start, length, known, monotonic() + seconds)
         try:
             return within(seconds, lambda: self._fetch(url, wanted))
-        except TimeoutError:
-            raise TransferError(
-                f"{url.host} has not answered within {seconds:.0f} s: try again, or set "
-                "PRUNESCOPE_TIMEOUT to more seconds"
-            ) from None
-        except socket.gaierror:
-            raise TransferError(
-                f"host {url.host!r} is not known: check the name and the network"
-            ) from None
-        except ConnectionRefusedError:
-            raise TransferError(f"{url.authority} refuses connections") from None
-        except ssl.SSLCertVerificationError as err:
-            reason = err.verify_message or "unknown reason"
-            raise TransferError(f"the certificate of {url.host} is not valid ({reason})") from None
-        except IncompleteRead:
-            raise TransferError("the connection ended inside the answer") from None
-        except HTTPException as err:
-            raise TransferError(f"the answer is no HTTP ({type(err).__name__})") from None
-        except (OSError, ValueError) as err:
-            reason = getattr(err, "strerror", None) or first_line(err)
-            raise TransferError(f"cannot be fetched ({reason})") from None
+        except TransferError:
+            raise
+        except Exception as err:  # requests lets some of urllib3's and http.client's through
+            raise TransferError(failure(err, url, seconds)) from None
 
     def _fetch(self, url: Url, wanted: Wanted) -> Reply:
         again = True
+        # requests' own loop would take the user's password and token along.
         for _ in range(MAX_REDIRECTS + 1):
-            reply = self._exchange(url, wanted)
-            if reply.status in _PASSING and again:
-                again = False
-                sleep(_pause(reply))
-                reply = self._exchange(url, wanted)
-            location = reply.headers.get("Location")
-            if reply.status not in REDIRECTS or not location:
+            headers = {"Range": f"bytes={wanted.start}-{wanted.start + wanted.length - 1}"}
+            if url.origin == self._origin:
+                headers |= self._headers
+            self._count(requests=1)
+            with self._session.get(
+                url.text, headers=headers, auth=url.login, timeout=timeout(), stream=True,
+                allow_redirects=False,
+            ) as response:  # fmt: skip
+                self._count(requests=len(response.raw.retries.history))
+                if again and response.status_code in _PASSING:
+                    again = False
+                    self._retry.sleep_for_retry(response.raw)
+                    continue
+                reply = read_reply(response, url, wanted, self._count)
+                location = self._redirect_of(response)
+            if not location:
                 return reply
-            url = url.joined(location)
+            try:
+                url = url.joined(location)
+            except ValueError as err:
+                raise TransferError(f"cannot be fetched ({err})") from None
         raise TransferError(f"more than {MAX_REDIRECTS} redirects")
 
-    def _exchange(self, url: Url, wanted: Wanted) -> Reply:
-        while True:
-            connection, used = self._connections.take(url, timeout())
-            with self._lock:
-                self.requests += 1
-            try:
-                response = self._ask(connection, url, wanted)
-                break
-            except (OSError, HTTPException):
-                connection.close()
-                # A server may hang up on a connection that it has answered before.
-                if not used:
-                    raise
-        try:
-            reply = read_reply(response, url, wanted, self._count)
-        except BaseException:
-            connection.close()
-            raise
-        if response.length == 0 or response.isclosed():
-            response.close()
-            self._connections.give_back(url, connection)
-        else:
-            connection.close()
-        return reply
-
-    def _ask(self, connection: HTTPConnection, url: Url, wanted: Wanted) -> HTTPResponse:
-        headers = {
-            "Accept-Encoding": "identity",
-            "Range": f"bytes={wanted.start}-{wanted.start + wanted.length - 1}",
-            "User-Agent": f"prunescope/{__version__}",
-        }
-        if url.credentials:
-            headers["Authorization"] = url.credentials
-        elif self._authorization and url.origin == self._secret_of:
-            headers["Authorization"] = self._authorization
-        target, proxy = url.target, proxy_of(url) if url.scheme == "http" else None
-        if proxy:
-            target = f"http://{url.authority}{target}"
-            headers |= proxy[2]
-        connection.request("GET", target, headers=headers)
-        return connection.getresponse()
-
-    def _count(self, received: int) -> None:
+    def _count(self, received: int = 0, requests: int = 0) -> None:
         with self._lock:
             self.received += received
+            self.requests += requests
 
 
-def _pause(reply: Reply) -> float:
-    asked = reply.headers.get("Retry-After") or ""
-    return min(float(asked), _MAX_PAUSE) if re.fullmatch(r"\d{1,9}", asked) else _PAUSE
+def failure(err: BaseException, url: Url, seconds: float) -> str:
+    """What a library's error on the way to `url` means, from the innermost error in it.
+
+    The libraries' own messages have addresses, and these may have secrets.
+    """
+    while inner := _inside(err):
+        err = inner
+    match err:
+        case TimeoutError():
+            return (
+                f"{url.host} has not answered within {seconds:.0f} s: try again, or set "
+                "PRUNESCOPE_TIMEOUT to more seconds"
+            )
+        case socket.gaierror():
+            return f"host {url.host!r} is not known: check the name and the network"
+        case ConnectionRefusedError():
+            return f"{url.host} refuses connections"
+        case ssl.SSLCertVerificationError():
+            reason = err.verify_message or "unknown reason"
+            return f"the certificate of {url.host} is not valid ({reason})"
+        case IncompleteRead(partial=int(came), expected=int(missing)):
+            return f"the connection ended after {came} of {came + missing} bytes"
+        case IncompleteRead():
+            return "the connection ended inside the answer"
+        case HTTPException():
+            return f"the answer is no HTTP ({type(err).__name__})"
+        case OSError():
+            return f"cannot be fetched ({err.strerror or first_line(err)})"
+    return f"cannot be fetched ({type(err).__name__})"
+
+
+def _inside(err: BaseException) -> BaseException | None:
+    if err.__cause__ or (err.__context__ and not err.__suppress_context__):
+        return err.__cause__ or err.__context__
+    # urllib3 wraps http.client's errors so.
+    return next((part for part in err.args if isinstance(part, BaseException)), None)

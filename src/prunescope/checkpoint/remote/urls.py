@@ -1,18 +1,14 @@
-"""Where does a URL lead, and what of it may be shown? Passwords and signatures may not.
-
-Syntax: RFC 3986 (https://www.rfc-editor.org/rfc/rfc3986).
-"""
+"""Where does a URL lead, and what of it may be shown? Passwords and signatures may not."""
 
 from __future__ import annotations
 
-import base64
 import re
 from dataclasses import dataclass, field, replace
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import unquote_to_bytes, urljoin, urlsplit
+
+from prunescope.extras import require
 
 _PORTS = {"http": 80, "https": 443}
-# What a path or query may hold as it is; "%" because it is already quoted.
-_KEPT = "/%:@!$&'()*+,;=~?-._"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,58 +16,59 @@ class Url:
     """An http or https address. `str()` of it is safe to show.
 
     Attributes:
-        target: path and query, quoted: what is asked of the host.
-        credentials: an `Authorization` value made of `user:password@`; never shown.
+        text: as requests writes it, with the query, without `user:password@` and fragment.
+        login: user and password.
     """
 
-    scheme: str
-    host: str
-    port: int
-    target: str
-    credentials: str | None = field(default=None, repr=False)
+    text: str = field(repr=False)
+    login: tuple[bytes, bytes] | None = field(default=None, repr=False)
 
     @classmethod
-    def parse(cls, text: str) -> Url:
-        """Raises ValueError, whose message does not repeat `text`."""
+    def parse(cls, text: str, base: str = "") -> Url:
+        """The address `text`, which may be relative to `base`.
+
+        Raises:
+            ValueError: its message does not repeat `text`.
+            MissingExtra: requests is not installed.
+        """
+        requests = require("requests", "remote")
         try:
+            text = urljoin(base, text)
             parts = urlsplit(text)
-            host, port = parts.hostname, parts.port
+            whole = None
+            if parts.scheme in _PORTS and parts.hostname and parts.port != 0:
+                whole = requests.Request("GET", text).prepare().url
         except ValueError:
             raise ValueError("is no valid URL") from None
-        scheme = parts.scheme.lower()
-        if scheme not in _PORTS:
-            raise ValueError(f"leads to {scheme or 'no'}://, which is neither http nor https")
-        if not host or not host.isprintable() or " " in host:
+        if parts.scheme not in _PORTS:
+            raise ValueError(f"leads to {parts.scheme or 'no'}://, which is neither http nor https")
+        if whole is None:
             raise ValueError("is a URL without a host")
-        target = quote(parts.path or "/", safe=_KEPT)
-        if parts.query:
-            target += "?" + quote(parts.query, safe=_KEPT)
-        credentials = None
+        login = None
         if parts.username is not None:
-            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            credentials = "Basic " + base64.b64encode(pair.encode()).decode()
-        return cls(scheme, host, port or _PORTS[scheme], target, credentials)
+            login = unquote_to_bytes(parts.username), unquote_to_bytes(parts.password or "")
+        return cls(requests.utils.urldefragauth(whole), login)
 
     def joined(self, location: str) -> Url:
-        """Where a redirect from here leads; raises ValueError as `parse`."""
-        there = Url.parse(urljoin(f"{self.scheme}://{self.authority}{self.target}", location))
-        if there.origin != self.origin or there.credentials:
+        """Where a redirect or a link from here leads; raises ValueError as `parse`."""
+        there = Url.parse(location, self.text)
+        if there.origin != self.origin or there.login:
             return there
-        return replace(there, credentials=self.credentials)
+        return replace(there, login=self.login)
 
     @property
     def origin(self) -> tuple[str, str, int]:
         """What a secret may be sent to: scheme, host and port."""
-        return self.scheme, self.host, self.port
+        parts = urlsplit(self.text)
+        return parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme]
 
     @property
-    def authority(self) -> str:
-        """Host and port as a URL writes them."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+    def host(self) -> str:
+        """Whom an error names: the machine, with the port that the URL has."""
+        return urlsplit(self.text).netloc
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.authority}{self.target.partition('?')[0]}"
+        return self.text.partition("?")[0]
 
 
 def shown(text: str) -> str:

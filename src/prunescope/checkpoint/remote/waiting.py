@@ -19,7 +19,7 @@ TIMEOUT_VARIABLE = "PRUNESCOPE_TIMEOUT"
 _TIMEOUT = 30.0
 # bytes / s; whoever sends less is not worth waiting for.
 _SLOWEST = 128 << 10
-_WORKERS = 16
+WORKERS = 16
 
 
 def timeout() -> float:
@@ -69,7 +69,7 @@ def in_order(calls: Sequence[Callable[[], T]]) -> list[T]:
                 return
             _fulfil(*item)
 
-    for _ in range(min(_WORKERS, len(calls))):
+    for _ in range(min(WORKERS, len(calls))):
         Thread(target=work, daemon=True).start()
     try:
         return [future.result() for future in futures]

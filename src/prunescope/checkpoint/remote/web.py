@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from threading import Lock
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from prunescope.checkpoint.remote.files import NotThere, Piece, RemoteFile, RemoteFolder
 from prunescope.checkpoint.remote.replies import Reply, TransferError
@@ -21,12 +20,13 @@ def locate(text: str) -> tuple[RemoteFolder, str]:
 
     Raises:
         CheckpointError: it names no file.
+        MissingExtra: requests is not installed.
     """
     try:
         url = Url.parse(text)
     except ValueError as err:
         raise CheckpointError(shown(text), str(err)) from None
-    name = unquote(url.target.partition("?")[0].rpartition("/")[2])
+    name = unquote(urlsplit(url.text).path.rpartition("/")[2])
     if not name or "/" in name:
         raise CheckpointError(
             shown(text), "names no file: what lies at a web address cannot be listed"
@@ -39,9 +39,8 @@ class WebFolder(RemoteFolder):
 
     def __init__(self, url: Url, name: str) -> None:
         """`url` is that of `name`, whose query belongs to it alone."""
-        base = url.target.partition("?")[0].rpartition("/")[0] + "/"
-        super().__init__(str(replace(url, target=base)))
-        self._base = replace(url, target=base)
+        self._base = url.joined(".")
+        super().__init__(str(self._base))
         self._named = {name: url}
         self._transport = Transport()
 
@@ -73,9 +72,7 @@ class WebFolder(RemoteFolder):
         return self._transport.requests, self._transport.received
 
     def _make(self, name: str) -> RemoteFile:
-        url = self._named.get(name)
-        if url is None:
-            url = replace(self._base, target=self._base.target + quote(name))
+        url = self._named.get(name) or self._base.joined(quote(name))
         return RemoteFile(name.rpartition("/")[2], str(url), WebSource(self._transport, url).fetch)
 
 
@@ -112,12 +109,11 @@ class WebSource:
 
     def explain(self, reply: Reply) -> TransferError:
         """What an answer without the file means for the user."""
-        return refusal(reply)
+        return refusal(reply.status)
 
 
-def refusal(reply: Reply) -> TransferError:
+def refusal(status: int) -> TransferError:
     """What an answer without the file means, wherever it comes from."""
-    status = reply.status
     if status in (401, 403):
         cause = (
             f"access denied (HTTP {status}): for a model of a hub, name hf://org/model and "
