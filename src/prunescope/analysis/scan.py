@@ -12,11 +12,11 @@ from pathlib import Path
 
 from prunescope.checkpoint import pickle_machine
 from prunescope.checkpoint.formats import FORMATS, is_pickle, mistaken
-from prunescope.checkpoint.places import locate
 from prunescope.checkpoint.pickle_machine import MAX_PICKLE, Pickled, examine
 from prunescope.checkpoint.pickle_risks import Risk, risk_of
 from prunescope.checkpoint.pickle_stream import PickleStream
 from prunescope.checkpoint.pickle_values import Bound, Global
+from prunescope.checkpoint.places import locate
 from prunescope.checkpoint.storage import File, LocalFile
 from prunescope.checkpoint.zip_directory import read_directory, read_record
 from prunescope.errors import CheckpointError
