@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: setup test lint bench lock
+SECONDS ?= 600
+
+.PHONY: setup test lint bench fuzz lock
 
 setup: $(INSTALLED)
 
@@ -25,6 +27,11 @@ test: lint
 
 bench: setup
 	for script in benchmarks/*.py; do $(BIN)/python "$$script" || exit; done
+
+# Each reader for SECONDS, or those that TARGETS names; atheris has wheels for few Pythons.
+fuzz: setup
+	$(BIN)/pip install --quiet atheris==3.0.0
+	$(BIN)/python fuzz/fuzz.py $(SECONDS) $(TARGETS)
 
 # Refreshes the pins; torch's CUDA libraries follow from torch itself.
 lock: setup

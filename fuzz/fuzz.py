@@ -25,19 +25,29 @@ CRASHES = ROOT / "fuzz" / "crashes"
 MEMORY_MIB, SECONDS = 512, 10
 
 
-def targets() -> dict[str, Callable[[bytes], None]]:
-    """Name → what reads one input."""
+def targets() -> dict[str, Callable[[], Callable[[bytes], None]]]:
+    """Name → what imports a reader and returns what gives it one input."""
     from prunescope.checkpoint.formats import FORMATS
 
-    found = {known.name.replace(" ", "-"): _reader(known.module) for known in FORMATS}
-    return found | {"pickle": _pickle, "index": _index}
+    def reader(module: str) -> Callable[[], Callable[[bytes], None]]:
+        return lambda: _reader(module, "read")
+
+    found = {known.name.replace(" ", "-"): reader(known.module) for known in FORMATS}
+    return found | {
+        "pickle": _pickle,
+        "scan": _scan,
+        "index": _index,
+        "distributed": lambda: _reader(
+            "prunescope.checkpoint.distributed_metadata", "read_metadata"
+        ),
+    }
 
 
-def _reader(module: str) -> Callable[[bytes], None]:
+def _reader(module: str, function: str) -> Callable[[bytes], None]:
     from fuzz.memory import MemoryFile
     from prunescope.errors import CheckpointError
 
-    read = import_module(module).read
+    read = getattr(import_module(module), function)
 
     def run(data: bytes) -> None:
         try:
@@ -48,26 +58,44 @@ def _reader(module: str) -> Callable[[bytes], None]:
     return run
 
 
-def _pickle(data: bytes) -> None:
-    from prunescope.checkpoint.pickle_machine import PickleError, interpret
+def _pickle() -> Callable[[bytes], None]:
+    from prunescope.checkpoint.pickle_machine import interpret
+    from prunescope.checkpoint.pickle_values import PickleError
 
-    try:
-        interpret(data)
-    except PickleError as err:
-        _one_line(str(err))
+    def run(data: bytes) -> None:
+        try:
+            interpret(data)
+        except PickleError as err:
+            _one_line(str(err))
+
+    return run
 
 
-def _index(data: bytes) -> None:
+def _scan() -> Callable[[bytes], None]:
+    from prunescope.checkpoint.pickle_machine import examine
+    from prunescope.checkpoint.pickle_risks import risk_of
+
+    def run(data: bytes) -> None:
+        for found in examine(data).uses:
+            assert risk_of(found) in ("dangerous", "code", "safe")
+
+    return run
+
+
+def _index() -> Callable[[bytes], None]:
     from fuzz.memory import MemoryFolder
     from prunescope.checkpoint.folder import read_index
     from prunescope.errors import CheckpointError
 
-    try:
-        read_index(
-            MemoryFolder({"model.safetensors.index.json": data}), "model.safetensors.index.json"
-        )
-    except CheckpointError as err:
-        _one_line(str(err))
+    name = "model.safetensors.index.json"
+
+    def run(data: bytes) -> None:
+        try:
+            read_index(MemoryFolder({name: data}), name)
+        except CheckpointError as err:
+            _one_line(str(err))
+
+    return run
 
 
 def _one_line(text: str) -> None:
@@ -79,7 +107,7 @@ def fuzz(name: str, corpus: Path, seconds: int) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["prunescope"]):
-        run = targets()[name]
+        run = targets()[name]()
 
     def one(data: bytes) -> None:
         start, before = time.perf_counter(), _peak()

@@ -24,6 +24,7 @@ def write_seeds(name: str, folder: Path) -> None:
         "torch-legacy": _torch_legacy,
         "GGUF": _gguf,
         "pickle": _pickles,
+        "scan": _pickles,
         "index": _indexes,
         "distributed": _distributed,
     }

@@ -87,7 +87,7 @@ def test_options_that_ask_for_what_is_done_anyway_are_welcome(here: Path) -> Non
             "attention layer range -1..5 (half open) goes past the model's 6 layers: 0..5",
         ),
         (("--base_model", "gone"), "gone: no such file or directory"),
-        (("--base_model", "."), ".: no weights here: no .safetensors, .bin, .pt or .pth file"),
+        (("--base_model", "."), ".: no weights here: no .safetensors, .bin, .pt, .pth or .gguf"),
         (("--device", "nope"), "device 'nope' cannot be used: "),
         (("--device", "meta"), "device 'meta' cannot be used: "),
         (("--test_after_train", "--eval_device", "cuda:99"), "device 'cuda:99' cannot be used: "),

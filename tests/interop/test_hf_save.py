@@ -136,7 +136,7 @@ def fail(error: BaseException) -> Any:
         ("torch.save", RuntimeError("[enforce fail] file write failed\nmore"), PrunescopeError),
         ("torch.save", OSError(28, "No space left on device"), PrunescopeError),
         ("_write_json", OSError(28, "No space left on device"), PrunescopeError),
-        ("shutil.copyfile", KeyboardInterrupt(), KeyboardInterrupt),
+        ("copy_files", KeyboardInterrupt(), KeyboardInterrupt),
     ],
     ids=["weights", "weights, full disk", "config, full disk", "interrupted"],
 )

@@ -17,7 +17,7 @@ from prunescope.checkpoint.pickle_risks import Risk, risk_of
 from prunescope.checkpoint.pickle_stream import PickleStream
 from prunescope.checkpoint.pickle_values import Bound, Global
 from prunescope.checkpoint.places import locate
-from prunescope.checkpoint.storage import File, LocalFile
+from prunescope.checkpoint.storage import File
 from prunescope.checkpoint.zip_directory import read_directory, read_record
 from prunescope.errors import CheckpointError
 
@@ -79,8 +79,7 @@ def scan(path: str | Path) -> tuple[FileScan, ...]:
     """
     folder, name = locate(path)
     if name is not None:
-        named = LocalFile(Path(path)) if folder.local is not None else folder.file(name)
-        return (_scanned(named),)
+        return (_scanned(folder.named(name)),)
     names = [n for n in folder.names() if n.endswith(SUFFIXES)]
     if not names:
         raise CheckpointError(folder, f"nothing here to scan: no {', '.join(SUFFIXES)}")
