@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -9,8 +10,25 @@ from pathlib import Path
 
 import click
 import pytest
+import torch
 
-from prunescope.cli import analyze, prune, size
+from prunescope.analysis import scan as scanning
+from prunescope.checkpoint import (
+    cursor,
+    distributed_metadata,
+    gguf,
+    jsonfile,
+    pickle_machine,
+    pickle_opcodes,
+    pickle_reader,
+    safetensors,
+    torch_config,
+    torch_module,
+    torch_pickle,
+    zip_directory,
+)
+from prunescope.checkpoint.remote import replies, transport
+from prunescope.cli import analyze, convert, prune, scan, size
 from prunescope.report.messages import Messages
 from tests.e2e.conftest import Example
 from tests.support.scripts import ROOT, environment
@@ -22,11 +40,15 @@ DOCUMENTS = sorted(
     path.relative_to(ROOT).as_posix()
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 )
-SCRIPTS = {
-    "llama3.py": prune.script,
-    "check_model_size.py": size.script,
-    "analyze_pruning.py": analyze.script,
+# Heading → what makes the command, and the language that it speaks by default.
+COMMANDS = {
+    "llama3.py": (prune.script, "zh"),
+    "check_model_size.py": (size.script, "zh"),
+    "analyze_pruning.py": (analyze.script, "zh"),
+    "prunescope scan": (scan.subcommand, "en"),
+    "prunescope convert": (convert.subcommand, "en"),
 }
+SAFETY = {"en": "## Safety\n", "zh": "## 安全\n"}
 
 
 def text_of(language: str) -> str:
@@ -63,14 +85,15 @@ def anchors(markdown: str) -> set[str]:
 
 
 @pytest.mark.parametrize("language", READMES)
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_every_option_is_documented_with_its_default(language: str, script: str) -> None:
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_documented_with_its_default(language: str, command: str) -> None:
     rows = dict(
-        re.findall(r"^\| `(--\w+)` \| *([^|]*?) *\|", section(text_of(language), script), re.M)
+        re.findall(r"^\| `(--\w+)` \| *([^|]*?) *\|", section(text_of(language), command), re.M)
     )
+    build, spoken = COMMANDS[command]
     options = {
         parameter.opts[0]: parameter
-        for parameter in SCRIPTS[script](Messages("zh")).params
+        for parameter in build(Messages(spoken)).params
         if isinstance(parameter, click.Option)
     }
     assert set(rows) == set(options)
@@ -95,6 +118,73 @@ def test_the_output_shown_is_the_output(example: Example, document: str, languag
             if line.strip() == "…":
                 continue
             position = printed.index(line, position) + 1
+
+
+class Evil:
+    """What the documents' `evil.bin` holds beside a tensor."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("echo owned",)
+
+
+@pytest.mark.parametrize(("document", "language"), documents_with("output of scan, {}"))
+def test_the_scan_shown_is_the_scan(tmp_path: Path, document: str, language: str) -> None:
+    torch.save({"weight": torch.ones(2), "x": Evil()}, tmp_path / "evil.bin")
+    done = subprocess.run(
+        [sys.executable, "-m", "prunescope", "scan", "evil.bin", f"--lang={language}"],
+        cwd=tmp_path, env=environment(), capture_output=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    for block in blocks((ROOT / document).read_text("utf-8"), f"output of scan, {language}"):
+        assert block == done.stdout
+
+
+@pytest.mark.parametrize("language", READMES)
+def test_the_bounds_named_are_the_bounds(language: str) -> None:
+    text = text_of(language)
+    start = text.index(SAFETY[language])
+    safety = text[start : text.index("\n## ", start)]
+    megabytes = safetensors.MAX_HEADER // 10**6
+    sizes = (
+        jsonfile.MAX_JSON_FILE,
+        zip_directory.MAX_DIRECTORY,
+        pickle_machine.MAX_PICKLE,
+        distributed_metadata.MAX_METADATA,
+        pickle_reader.MAX_STRINGS,
+        pickle_reader.MAX_STRING,
+        pickle_reader.MAX_LINE,
+        cursor.MAX_TEXT,
+        replies.MAX_STREAMED,
+    )
+    counts = (
+        jsonfile.MAX_OBJECTS,
+        2 * jsonfile.MAX_OBJECTS,
+        jsonfile.MAX_COMMAS,
+        pickle_machine.MAX_OPCODES,
+        pickle_machine.MAX_MEMO,
+        pickle_machine.MAX_GLOBALS,
+        pickle_reader.MAX_INTEGER_BYTES,
+        pickle_opcodes.MAX_DIGITS,
+        torch_pickle.MAX_TENSORS,
+        torch_pickle.MAX_NESTING,
+        torch_module.MAX_MODULES,
+        torch_module.MAX_DEPTH,
+        torch_module.MAX_NAME,
+        torch_module.MAX_NAMES,
+        torch_config.MAX_VALUES,
+        torch_config.MAX_DEPTH,
+        gguf.MAX_KEYS,
+        gguf.MAX_AXES,
+        cursor.MAX_SKIPPED,
+        scanning.MAX_PICKLES,
+        transport.MAX_REDIRECTS,
+    )
+    wanted = {
+        f"{megabytes} MB",
+        *(f"{size >> 20} MiB" for size in sizes),
+        *(f"{count:,} " for count in counts),
+    }
+    assert {bound for bound in wanted if f" {bound}" not in safety} == set()
 
 
 @pytest.mark.parametrize(("document", "_"), documents_with("runnable"))
