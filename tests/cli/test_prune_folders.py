@@ -40,7 +40,7 @@ def untokenized(here: Path) -> None:
 
 FOLDERS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
     "no weights": (without("model.safetensors"), (), "tiny: no weights here"),
-    "no config": (without("config.json"), (), "config.json does not give head_dim"),
+    "no config": (without("config.json"), (), "head_dim is not known without a config.json"),
     "another architecture": (
         lambda here: edit_json(here / "tiny" / "config.json", {"model_type": "rwkv"}),
         (),

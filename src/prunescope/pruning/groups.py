@@ -102,5 +102,7 @@ def _rows_of_unit(model: Model, key: str | None, where: str) -> int:
     if key is None:
         return 1
     if key != "head_dim" or model.head_dim is None:
+        if not model.checkpoint.config:
+            raise ArchitectureError(f"{where}: {key} is not known without a config.json")
         raise ArchitectureError(f"{where}: config.json does not give {key}")
     return model.head_dim
