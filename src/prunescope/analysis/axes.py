@@ -54,9 +54,14 @@ class Layout:
         return found[0].length if found else None
 
     def units(self, layer: int | None, space: str) -> int | None:
-        """The same in whole units; None where rows are left over, or nothing tells."""
+        """The same in whole units; None where rows are left over, axes differ, or nothing tells.
+
+        What is wrong with a space itself is one finding; nothing else is to be blamed for it.
+        """
         rows, each = self.rows(layer, space), self.unit_rows.get(space)
-        return None if rows is None or not each or rows % each else rows // each
+        if rows is None or not each or rows % each or not self.agrees((layer, space)):
+            return None
+        return rows // each
 
     def agrees(self, place: Place) -> bool:
         """Whether all axes of a space have one length."""

@@ -286,18 +286,19 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "{heads} {space} cannot share {units} {first}",
     ),
     "why_shares_differ": (
-        "每个 {first} 配 {now} 个 {space}, 各层不同: 保留的头可能配错了 KV 头",
-        "{now} {space} for each {first}, which differs between layers: surviving heads may meet "
+        "{space} : {first} 为 {now} : 1, 各层不同: 保留的头可能配错了 KV 头",
+        "{space} : {first} is {now} : 1, which differs between layers: surviving heads may meet "
         "foreign KV heads",
     ),
     "why_foreign": (
-        "每个 {first} 现配 {now} 个 {space}, 原为 {then} 个: 保留的头配上了别的 KV 头",
-        "{now} {space} for each {first}, trained with {then}: surviving heads meet foreign KV "
+        "{space} : {first} 为 {now} : 1, 原为 {then} : 1: 保留的头配上了别的 KV 头",
+        "{space} : {first} is {now} : 1, trained as {then} : 1: surviving heads meet foreign KV "
         "heads",
     ),
     "why_fewer": (
-        "每个 {first} 现配 {now} 个 {space}, 原为 {then} 个: 仅当每组失去同样多的头才正确",
-        "{now} {space} for each {first}, trained with {then}: right only if each lost as many",
+        "{space} : {first} 为 {now} : 1, 原为 {then} : 1: 仅当每组失去同样多的头才正确",
+        "{space} : {first} is {now} : 1, trained as {then} : 1: right only if each group lost as "
+        "many",
     ),
     "why_stranger": (
         "{tensor} ({shape}) 不属于此模型家族",

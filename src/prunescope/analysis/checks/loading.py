@@ -65,6 +65,9 @@ def _hugging_face(after: Layout, uneven: list[Finding]) -> Iterator[Finding]:
     """What transformers' configs and Llama modelling, which both engines use, ask for."""
     checkpoint = after.model.checkpoint
     yield from uneven
+    if checkpoint.format == "GGUF":
+        # Its config is its own, and makes no claim to be LlamaConfig's.
+        return
     if not checkpoint.owns_home or not checkpoint.config:
         yield finding("warn", "needs_config")
     heads = whole(checkpoint.config, "num_attention_heads")

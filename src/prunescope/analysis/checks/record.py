@@ -48,10 +48,8 @@ def _group(
         yield finding("fail", "record_differs", layer, group=name, units=left, kept=count)
     for space, kept in group.kept.items():
         found, count = after.units(layer, space), len(kept)
-        if found != count:
-            yield finding(
-                "fail", "off_record", layer, space=space, found=found or 0, recorded=count
-            )
+        if found is not None and found != count:
+            yield finding("fail", "off_record", layer, space=space, found=found, recorded=count)
         total = before.units(layer, space) if before else None
         is_out = total is not None and kept and kept[-1] >= total
         if is_out or any(a >= b for a, b in pairwise(kept)):
