@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from prunescope.cli import analyze, prune, size
+from prunescope.cli import analyze, prune, size, verify
 from prunescope.report.messages import Messages
 from tests.e2e.conftest import Example
 from tests.support.scripts import ROOT, environment
@@ -26,6 +26,7 @@ SCRIPTS = {
     "llama3.py": prune.script,
     "check_model_size.py": size.script,
     "analyze_pruning.py": analyze.script,
+    "prunescope verify": verify.subcommand,
 }
 
 
@@ -66,11 +67,11 @@ def anchors(markdown: str) -> set[str]:
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_every_option_is_documented_with_its_default(language: str, script: str) -> None:
     rows = dict(
-        re.findall(r"^\| `(--\w+)` \| *([^|]*?) *\|", section(text_of(language), script), re.M)
+        re.findall(r"^\| `(--[\w-]+)` \| *([^|]*?) *\|", section(text_of(language), script), re.M)
     )
     options = {
         parameter.opts[0]: parameter
-        for parameter in SCRIPTS[script](Messages("zh")).params
+        for parameter in SCRIPTS[script](Messages("en" if " " in script else "zh")).params
         if isinstance(parameter, click.Option)
     }
     assert set(rows) == set(options)
@@ -95,6 +96,20 @@ def test_the_output_shown_is_the_output(example: Example, document: str, languag
             if line.strip() == "…":
                 continue
             position = printed.index(line, position) + 1
+
+
+@pytest.mark.parametrize(("document", "language"), documents_with("output of verify, {}"))
+def test_the_verification_shown_is_the_output(
+    example: Example, document: str, language: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "prunescope", "verify", "models/SmolLM2-135M-Instruct",
+         "prune_log/llama_prune", "--layers=3:27", "--expect-sparsity=0.171",
+         f"--lang={language}"],
+        cwd=example.folder, env=environment(), capture_output=True, encoding="utf-8", check=True,
+    )  # fmt: skip
+    for block in blocks((ROOT / document).read_text("utf-8"), f"output of verify, {language}"):
+        assert block in done.stdout
 
 
 @pytest.mark.parametrize(("document", "_"), documents_with("runnable"))
