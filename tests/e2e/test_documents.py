@@ -28,7 +28,7 @@ from prunescope.checkpoint import (
     zip_directory,
 )
 from prunescope.checkpoint.remote import replies, transport
-from prunescope.cli import analyze, convert, prune, scan, size
+from prunescope.cli import analyze, convert, prune, scan, size, verify
 from prunescope.report.messages import Messages
 from tests.e2e.conftest import Example
 from tests.support.scripts import ROOT, environment
@@ -47,6 +47,7 @@ COMMANDS = {
     "analyze_pruning.py": (analyze.script, "zh"),
     "prunescope scan": (scan.subcommand, "en"),
     "prunescope convert": (convert.subcommand, "en"),
+    "prunescope verify": (verify.subcommand, "en"),
 }
 SAFETY = {"en": "## Safety\n", "zh": "## 安全\n"}
 
@@ -88,7 +89,7 @@ def anchors(markdown: str) -> set[str]:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_documented_with_its_default(language: str, command: str) -> None:
     rows = dict(
-        re.findall(r"^\| `(--\w+)` \| *([^|]*?) *\|", section(text_of(language), command), re.M)
+        re.findall(r"^\| `(--[\w-]+)` \| *([^|]*?) *\|", section(text_of(language), command), re.M)
     )
     build, spoken = COMMANDS[command]
     options = {
@@ -185,6 +186,20 @@ def test_the_bounds_named_are_the_bounds(language: str) -> None:
         *(f"{count:,} " for count in counts),
     }
     assert {bound for bound in wanted if f" {bound}" not in safety} == set()
+
+
+@pytest.mark.parametrize(("document", "language"), documents_with("output of verify, {}"))
+def test_the_verification_shown_is_the_output(
+    example: Example, document: str, language: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "prunescope", "verify", "models/SmolLM2-135M-Instruct",
+         "prune_log/llama_prune", "--layers=3:27", "--expect-sparsity=0.171",
+         f"--lang={language}"],
+        cwd=example.folder, env=environment(), capture_output=True, encoding="utf-8", check=True,
+    )  # fmt: skip
+    for block in blocks((ROOT / document).read_text("utf-8"), f"output of verify, {language}"):
+        assert block in done.stdout
 
 
 @pytest.mark.parametrize(("document", "_"), documents_with("runnable"))

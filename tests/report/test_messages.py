@@ -19,6 +19,8 @@ SOURCES = [
 ]
 # `say(f"prune_{kind}")`: one message for each kind of group a family prunes.
 BY_KIND = {f"prune_{kind}" for kind in load_family("llama").groups}
+# `say(f"why_{finding.code}")` and the like: the code, not the key, stands in the source.
+BY_CODE = ("why_", "check_", "verdict_", "source_", "verify_")
 
 
 def placeholders(text: str) -> list[tuple[str, str]]:
@@ -41,13 +43,24 @@ def test_english_is_ascii_letters_and_signs(key: str) -> None:
 
 @pytest.mark.parametrize("key", CATALOGUE)
 def test_every_message_is_used(key: str) -> None:
-    assert key in BY_KIND or any(f'"{key}"' in source for source in SOURCES)
+    names = {key, *(key.removeprefix(prefix) for prefix in BY_CODE if key.startswith(prefix))}
+    assert key in BY_KIND or any(f'"{name}"' in source for source in SOURCES for name in names)
 
 
 def test_every_message_that_is_asked_for_exists() -> None:
     asked = {key for source in SOURCES for key in re.findall(r'\bsay\(\s*"(\w+)"', source)}
     assert asked
     assert asked <= CATALOGUE.keys()
+
+
+def test_whatever_a_check_finds_has_a_sentence() -> None:
+    found = {
+        code
+        for source in SOURCES
+        for code in re.findall(r'\b[fF]inding\(\s*(?:"\w+"|verdict),\s*"(\w+)"', source)
+    }
+    assert len(found) > 40
+    assert {f"why_{code}" for code in found} <= CATALOGUE.keys()
 
 
 def test_a_message_is_said_in_the_language_chosen() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,14 @@ class Space:
         config: the key of config.json that counts its units.
         unit: the config key of how many rows one unit has; None for one row.
         per_layer: whether each layer has its own.
+        default: the space that has as many units where config.json leaves the key out; or None.
     """
 
     name: str
     config: str
     unit: str | None
     per_layer: bool
+    default: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class Family:
         layer: tensors of each layer, by their name after `<prefix><number>.`.
         optional: those of `layer` that a model may lack (biases, buffers).
         gguf: llama.cpp's names; None where the table has none.
+        flags: key of config.json → those of `optional` that a model has where the key is true.
     """
 
     name: str
@@ -106,23 +109,34 @@ class Family:
     layer: Mapping[str, TensorRole]
     optional: frozenset[str]
     gguf: GgufNames | None = None
+    flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def find(self, name: str) -> tuple[int | None, TensorRole] | None:
         """Layer number (None outside the layers) and role of the tensor `name`, or None.
 
         `name` is transformers' or llama.cpp's.
         """
-        layer, key = _split(name, self.layer_prefix)
-        role = self.model.get(key) if layer is None else self.layer.get(key)
-        if role is None and self.gguf is not None:
+        place = self.place(name)
+        if place is not None:
+            layer, key = place
+            return layer, self.model[key] if layer is None else self.layer[key]
+        if self.gguf is not None:
             layer, key = _split(name, self.gguf.layer_prefix)
             if key in self.gguf.buffers:
                 return layer, TensorRole(Role.BUFFER, ())
-            if layer is None:
-                role = self.model.get(self.gguf.model.get(key, ""))
-            else:
-                role = self.layer.get(self.gguf.layer.get(key, ""))
-        return None if role is None else (layer, role)
+        return None
+
+    def place(self, name: str) -> tuple[int | None, str] | None:
+        """Layer number (None outside the layers) and key in this table of the tensor `name`.
+
+        `name` is transformers' or llama.cpp's; None for one that the table does not list.
+        """
+        for ours in (name, self.from_gguf(name)):
+            if ours is not None:
+                layer, key = _split(ours, self.layer_prefix)
+                if key in (self.model if layer is None else self.layer):
+                    return layer, key
+        return None
 
     def from_gguf(self, name: str) -> str | None:
         """transformers' name of the tensor that llama.cpp calls `name`; None if it has none."""
@@ -163,7 +177,13 @@ def load_family(name: str) -> Family:
         name=table["name"],
         model_types=tuple(table["model_types"]),
         spaces={
-            key: Space(key, entry["config"], entry.get("unit"), entry.get("per_layer", False))
+            key: Space(
+                key,
+                entry["config"],
+                entry.get("unit"),
+                entry.get("per_layer", False),
+                entry.get("default"),
+            )
             for key, entry in table["spaces"].items()
         },
         groups={
@@ -175,6 +195,7 @@ def load_family(name: str) -> Family:
         layer=roles(table["layer"]) | optional,
         optional=frozenset(optional),
         gguf=_gguf_names(table["gguf"]) if "gguf" in table else None,
+        flags={key: tuple(names) for key, names in table.get("flags", {}).items()},
     )
 
 

@@ -42,6 +42,8 @@ class Model:
         layers: layer number → role → module, ascending.
         outside: modules outside the layers, by role.
         roles: tensor name → its role and axes.
+        strangers: tensors that the family has no place for; without `describe(strict=False)`
+            there are none.
     """
 
     checkpoint: Checkpoint
@@ -49,6 +51,7 @@ class Model:
     layers: Mapping[int, Mapping[Role, Module]]
     outside: Mapping[Role, Module]
     roles: Mapping[str, TensorRole]
+    strangers: tuple[TensorInfo, ...] = ()
 
     @cached_property
     def parameters(self) -> int:
@@ -100,21 +103,28 @@ def recognise(checkpoint: Checkpoint) -> Family:
     )
 
 
-def describe(checkpoint: Checkpoint) -> Model:
+def describe(checkpoint: Checkpoint, strict: bool = True) -> Model:
     """Name every tensor of `checkpoint`.
+
+    Args:
+        strict: refuse a tensor the family has no place for; else it is one of `strangers`.
 
     Raises:
         ArchitectureError: an adapter, an unknown family, no layers, or a tensor the family has no
-            place for.
+            place for (if `strict`).
     """
     refuse_adapter(checkpoint.path, checkpoint.adapter)
     family = recognise(checkpoint)
     layers: dict[int, dict[Role, list[TensorInfo]]] = {}
     outside: dict[Role, list[TensorInfo]] = {}
     roles: dict[str, TensorRole] = {}
+    strangers: list[TensorInfo] = []
     for name, tensor in checkpoint.tensors.items():
         found = family.find(name)
         if found is None or len(tensor.shape) != len(found[1].axes or tensor.shape):
+            if not strict:
+                strangers.append(tensor)
+                continue
             raise ArchitectureError(
                 f"{checkpoint.path}: tensor {printable(name)!r} of shape {list(tensor.shape)} "
                 f"has no place in family {family.name}"
@@ -131,6 +141,7 @@ def describe(checkpoint: Checkpoint) -> Model:
         {n: _modules(n, layers[n]) for n in sorted(layers)},
         _modules(None, outside),
         roles,
+        tuple(strangers),
     )
 
 

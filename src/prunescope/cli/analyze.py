@@ -27,12 +27,18 @@ def script(say: Messages) -> click.Command:
         type=click.Path(path_type=Path),
     )  # fmt: skip
     @click.option("--plot", type=click.Path(path_type=Path), help=say("help_plot"))
+    @click.option("--verify", "and_verify", is_flag=True, help=say("help_and_verify"))
     @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
     @language_option(say)
     def command(
-        original_model: str, pruned_model: str, output: Path, plot: Path | None, as_json: bool
-    ) -> None:
-        _analyze(say, original_model, pruned_model, output, plot, as_json)
+        original_model: str,
+        pruned_model: str,
+        output: Path,
+        plot: Path | None,
+        and_verify: bool,
+        as_json: bool,
+    ) -> int:
+        return _analyze(say, original_model, pruned_model, output, plot, and_verify, as_json)
 
     return command
 
@@ -46,12 +52,18 @@ def subcommand(say: Messages) -> click.Command:
     @click.argument("pruned")
     @click.option("--output", type=click.Path(path_type=Path), help=say("help_output"))
     @click.option("--plot", type=click.Path(path_type=Path), help=say("help_plot"))
+    @click.option("--verify", "and_verify", is_flag=True, help=say("help_and_verify"))
     @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
     @language_option(say)
     def command(
-        original: str, pruned: str, output: Path | None, plot: Path | None, as_json: bool
-    ) -> None:
-        _analyze(say, original, pruned, output, plot, as_json)
+        original: str,
+        pruned: str,
+        output: Path | None,
+        plot: Path | None,
+        and_verify: bool,
+        as_json: bool,
+    ) -> int:
+        return _analyze(say, original, pruned, output, plot, and_verify, as_json)
 
     return command
 
@@ -62,12 +74,20 @@ def _analyze(
     pruned: str,
     output: Path | None,
     plot: Path | None,
+    and_verify: bool,
     as_json: bool,
-) -> None:
+) -> int:
     from prunescope.analysis.compare import compare
     from prunescope.checkpoint import open_checkpoint
 
-    comparison = compare(open_checkpoint(original), open_checkpoint(pruned))
+    before, after = open_checkpoint(original), open_checkpoint(pruned)
+    comparison = compare(before, after)
+    verification = None
+    if and_verify:
+        from prunescope.analysis.verify import verify
+
+        verification = verify(after, before)
+    code = 1 if verification is not None and verification.failed else 0
     if output is not None:
         from prunescope.report.table_csv import write_csv
 
@@ -79,17 +99,23 @@ def _analyze(
     if as_json:
         from prunescope.report.json_output import analysis_json
 
-        click.echo(analysis_json(comparison))
-        return
+        click.echo(analysis_json(comparison, verification))
+        return code
     from prunescope.report.analysis import print_analysis
     from prunescope.report.console import Screen
 
     screen = Screen()
     print_analysis(comparison, screen, say)
+    if verification is not None:
+        from prunescope.report.verify import print_verification
+
+        screen.line()
+        print_verification(verification, screen, say)
     if output is not None:
         screen.line(say("csv_written", path=output))
     if plot is not None:
         screen.line(say("plot_written", path=plot))
+    return code
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
-"""Do a model's tensors fit together? Every axis of a space has one length, the config's."""
+"""May an engine compute with these tensors? Only if each space has one length, the config's."""
 
 from __future__ import annotations
 
+from prunescope.analysis.axes import layout
 from prunescope.architecture import Model
 from prunescope.errors import CheckpointError
 
@@ -13,32 +14,23 @@ def check_sizes(model: Model) -> None:
         CheckpointError: two axes of one space differ, an axis is no whole number of heads, or
             the query heads of a layer cannot share its KV heads.
     """
-    config, spaces = model.checkpoint.config, model.family.spaces
-    known: dict[tuple[int | None, str], tuple[int, str]] = {}
-    for space in spaces.values():
+    config, spaces, found = model.checkpoint.config, model.family.spaces, layout(model)
+    for (_, key), axes in found.axes.items():
+        space, rows = spaces[key], found.unit_rows.get(key, 1)
+        expected, source = axes[0].length, f"{axes[0].tensor.name!r} has"
         stated = config.get(space.config)
         if not space.per_layer and isinstance(stated, int):
-            known[None, space.name] = stated, "config.json says"
-    for name, tensor in model.checkpoint.tensors.items():
-        layer, role = model.family.find(name) or (None, model.roles[name])
-        for length, key in zip(tensor.shape, role.axes, strict=False):
-            space = spaces[key]
-            place = layer if space.per_layer else None
-            expected, source = known.setdefault((place, key), (length, f"{name!r} has"))
-            if length != expected:
-                raise CheckpointError(
-                    tensor.file, f"tensor {name!r} has {length} {key} entries, {source} {expected}"
-                )
-            rows = model.head_dim if space.unit == "head_dim" else None
-            if not length or length % (rows or 1):
-                raise CheckpointError(
-                    tensor.file,
-                    f"tensor {name!r} has {length} {key} entries, no whole number of {rows or 1}",
-                )
+            expected, source = stated, "config.json says"
+        for axis in axes:
+            what = f"tensor {axis.tensor.name!r} has {axis.length} {key} entries"
+            if axis.length != expected:
+                raise CheckpointError(axis.tensor.file, f"{what}, {source} {expected}")
+            if not axis.length or axis.length % rows:
+                raise CheckpointError(axis.tensor.file, f"{what}, no whole number of {rows}")
     for layer in model.layers:
-        heads, kv_heads = (known.get((layer, key)) for key in ("heads", "kv_heads"))
-        if heads and kv_heads and heads[0] % kv_heads[0]:
+        heads, kv_heads = found.rows(layer, "heads"), found.rows(layer, "kv_heads")
+        if heads and kv_heads and heads % kv_heads:
             raise CheckpointError(
                 model.checkpoint.path,
-                f"layer {layer}: {heads[0]} query rows cannot share {kv_heads[0]} key rows",
+                f"layer {layer}: {heads} query rows cannot share {kv_heads} key rows",
             )

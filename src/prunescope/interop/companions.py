@@ -7,7 +7,6 @@ from pathlib import Path
 
 from prunescope.checkpoint.storage import File, Folder
 
-RECORD = "pruning.json"
 COMPANIONS = (
     "generation_config.json",
     "tokenizer.json",

@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from prunescope.analysis.record import RECORD
 from prunescope.atomic import replacing_folder
 from prunescope.checkpoint import Checkpoint, open_checkpoint
 from prunescope.checkpoint.adapter import ADAPTER_CONFIG
 from prunescope.checkpoint.opening import CONFIG
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import CheckpointError
-from prunescope.interop.companions import COMPANIONS, RECORD, copy_files
+from prunescope.interop.companions import COMPANIONS, copy_files
 from prunescope.interop.convert_target import MARK, belongs_to_a_model, check_target
 from prunescope.interop.safetensors_writer import check_storable, stored_bytes, write_safetensors
 from prunescope.interop.shards import index_name, index_of, split

@@ -6,13 +6,14 @@ import os
 import re
 from pathlib import Path
 
+from prunescope.analysis.record import RECORD
 from prunescope.checkpoint import safetensors
 from prunescope.checkpoint.adapter import ADAPTER_CONFIG
 from prunescope.checkpoint.folder import INDEX_SUFFIX
 from prunescope.checkpoint.opening import CONFIG
 from prunescope.checkpoint.storage import LocalFile
 from prunescope.errors import CheckpointError, PrunescopeError
-from prunescope.interop.companions import COMPANIONS, RECORD
+from prunescope.interop.companions import COMPANIONS
 
 # In the notes of every file that is written: whose the folder is.
 MARK = {"converted_by": "prunescope"}

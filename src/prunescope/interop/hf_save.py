@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prunescope.analysis.record import RECORD
 from prunescope.atomic import replacing_folder
 from prunescope.checkpoint.storage import LocalFolder
 from prunescope.errors import PrunescopeError, first_line
 from prunescope.extras import require
-from prunescope.interop.companions import COMPANIONS, RECORD, copy_files
+from prunescope.interop.companions import COMPANIONS, copy_files
 
 if TYPE_CHECKING:
     import torch

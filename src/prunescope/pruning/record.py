@@ -9,11 +9,10 @@ from typing import Any
 
 from prunescope import __version__
 from prunescope.analysis.counts import Counts
+from prunescope.analysis.record import SCHEMA
 from prunescope.pruning.calibration import CalibrationSet
 from prunescope.pruning.plan import PruningPlan
 from prunescope.pruning.selection import Cut
-
-SCHEMA = "prunescope.pruning/1"
 
 
 def pruning_record(

@@ -11,10 +11,17 @@ from prunescope.analysis.compare import Comparison, ModuleComparison
 from prunescope.analysis.counts import Counts
 from prunescope.analysis.scan import FileScan
 from prunescope.analysis.size import ModelSize
+from prunescope.analysis.verify import Verification
+from prunescope.report.messages import Messages
+from prunescope.report.verify import sentence
 
 
-def analysis_json(comparison: Comparison) -> str:
-    """A comparison: every module of every layer, norms and embeddings included."""
+def analysis_json(comparison: Comparison, verification: Verification | None = None) -> str:
+    """A comparison: every module of every layer, norms and embeddings included.
+
+    A verification of the same models comes under `verification`, as `verification_json` has it.
+    """
+    more = {} if verification is None else {"verification": _verification(verification)}
     return _dump(
         {
             "schema": "prunescope.analysis/1",
@@ -42,7 +49,13 @@ def analysis_json(comparison: Comparison) -> str:
                 for v in comparison.verdicts()
             ],
         }
+        | more
     )
+
+
+def verification_json(found: Verification) -> str:
+    """Every check with its verdict and findings; texts are English whatever the language."""
+    return _dump(_verification(found))
 
 
 def sizes_json(sizes: Sequence[ModelSize]) -> str:
@@ -96,6 +109,36 @@ def scans_json(scans: Sequence[FileScan]) -> str:
             ],
         }
     )
+
+
+def _verification(found: Verification) -> dict[str, Any]:
+    say = Messages("en")
+    return {
+        "schema": "prunescope.verify/1",
+        "original": found.original and found.original.checkpoint.path,
+        "pruned": found.pruned.checkpoint.path,
+        "family": found.pruned.family.name,
+        "failed": [check.name for check in found.failed],
+        "checks": [
+            {
+                "group": check.group,
+                "name": check.name,
+                "verdict": check.verdict,
+                "source": check.source,
+                "findings": [
+                    {
+                        "verdict": one.verdict,
+                        "code": one.code,
+                        "layers": one.layers,
+                        "values": dict(one.values),
+                        "text": sentence(one, say),
+                    }
+                    for one in check.findings
+                ],
+            }
+            for check in found.checks
+        ],
+    }
 
 
 def _module(module: ModuleComparison) -> dict[str, Any]:

@@ -1,0 +1,123 @@
+"""How long is each space of a model, and do the axes that lie in it agree?
+
+The one home of "axes of a space agree": verification reports what disagrees here, and loading
+(`prunescope.interop.agreement`) refuses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from prunescope.architecture import Model, Space
+from prunescope.checkpoint import TensorInfo
+from prunescope.checkpoint.gguf_config import PER_LAYER
+
+# A layer's number, None for the whole model's; and the name of a space.
+Place: TypeAlias = "tuple[int | None, str]"
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis of one tensor.
+
+    Attributes:
+        layer: the tensor's; None outside the layers.
+        key: the tensor's name in its family's table: `self_attn.q_proj.weight`.
+        length: rows or columns.
+    """
+
+    tensor: TensorInfo
+    layer: int | None
+    key: str
+    length: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A model's axes by the space they lie in.
+
+    Attributes:
+        axes: place → its axes, in the order of the file.
+        unit_rows: space → rows that one of its units has; a space of which nothing tells is not
+            in it.
+    """
+
+    model: Model
+    axes: Mapping[Place, tuple[Axis, ...]]
+    unit_rows: Mapping[str, int]
+
+    def rows(self, layer: int | None, space: str) -> int | None:
+        """Length of a space: of its first axis, where they differ; None where it has none."""
+        found = self.axes.get((layer, space))
+        return found[0].length if found else None
+
+    def units(self, layer: int | None, space: str) -> int | None:
+        """The same in whole units; None where rows are left over, axes differ, or nothing tells.
+
+        What is wrong with a space itself is one finding; nothing else is to be blamed for it.
+        """
+        rows, each = self.rows(layer, space), self.unit_rows.get(space)
+        if rows is None or not each or rows % each or not self.agrees((layer, space)):
+            return None
+        return rows // each
+
+    def agrees(self, place: Place) -> bool:
+        """Whether all axes of a space have one length."""
+        return len({axis.length for axis in self.axes[place]}) == 1
+
+
+def layout(model: Model, original: Model | None = None) -> Layout:
+    """The axes of `model`.
+
+    Args:
+        original: the model it was pruned from, whose config tells the rows of a unit, where there
+            is one: pruning leaves them as they are, and may leave a config that does not fit.
+    """
+    spaces = model.family.spaces
+    found: dict[Place, list[Axis]] = {}
+    for name, role in model.roles.items():
+        tensor = model.checkpoint.tensors[name]
+        layer, key = model.family.place(name) or (None, name)
+        for length, space in zip(tensor.shape, role.axes, strict=False):
+            place = (layer if spaces[space].per_layer else None, space)
+            found.setdefault(place, []).append(Axis(tensor, layer, key, length))
+    rows: dict[str, int] = {}
+    for name, known in spaces.items():
+        for source in (original, model):
+            count = _unit_rows(source, known) if source else None
+            if count:
+                rows.setdefault(name, count)
+    return Layout(model, {place: tuple(axes) for place, axes in found.items()}, rows)
+
+
+def _unit_rows(model: Model, space: Space) -> int | None:
+    if space.unit is None:
+        return 1
+    return (
+        model.head_dim if space.unit == "head_dim" else whole(model.checkpoint.config, space.unit)
+    )
+
+
+def stated(model: Model, space: Space, layer: int | None) -> int | None:
+    """How many units of `space` config.json says there are; None where it does not say."""
+    count = stated_of(model, space.config, layer)
+    if count is None and space.default is not None:
+        return stated_of(model, model.family.spaces[space.default].config, layer)
+    return count
+
+
+def stated_of(model: Model, key: str, layer: int | None) -> int | None:
+    """The whole number config.json states under `key`, of one layer or of all."""
+    config = model.checkpoint.config
+    sparse = config.get(PER_LAYER)
+    own = sparse.get(str(layer)) if isinstance(sparse, dict) else None
+    count = whole(own, key) if isinstance(own, dict) else None
+    return whole(config, key) if count is None else count
+
+
+def whole(config: Mapping[str, object], key: str) -> int | None:
+    """`config[key]` where it is a whole number of at least one."""
+    value = config.get(key)
+    return value if type(value) is int and value > 0 else None

@@ -1,0 +1,111 @@
+"""Which engines load this model as it is, and what stands in the way of the others?
+
+transformers: what `AutoModelForCausalLM.from_pretrained` of 5.24 does, which the tests hold against
+it. It refuses layers whose shapes differ, and loads with random values whatever it does not find.
+vLLM: both its Llama (`vllm/model_executor/models/llama.py`) and its transformers backend
+(`vllm/model_executor/models/transformers/base.py`) build every layer from one config; the backend
+reads `per_layer_config` (https://github.com/vllm-project/vllm/pull/49797), but builds on stock
+modelling, which for Llama does not.
+llama.cpp: architecture `llama` makes all layers of the first one's counts (`src/models/llama.cpp`),
+`deci` of arrays, one count a layer (`src/models/deci.cpp`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from prunescope.analysis.axes import Layout, whole
+from prunescope.analysis.checks.check import Check, Finding, finding, judged
+from prunescope.analysis.checks.config import PICKLED
+
+# What transformers looks for in a folder (transformers/utils/__init__.py, WEIGHTS_NAME …).
+_NAMES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+# LlamaConfig.validate_architecture; MistralConfig asks for nothing of the kind.
+_HEADS_DIVIDE = ("llama",)
+# Checks after which an engine computes something else, if it loads at all.
+_NEEDED = ("axes", "units", "grouping", "tensors", "config", "tied")
+
+
+def loading_checks(after: Layout, checks: Sequence[Check]) -> tuple[Check, ...]:
+    """One check for each engine, after `checks` of the same model."""
+    failed = [c.name for c in checks if c.verdict == "fail" and c.name in _NEEDED]
+    broken = [finding("warn", "checks_failed", checks=", ".join(failed))] if failed else []
+    uneven = _uneven(after)
+    return (
+        _engine("transformers", [*_transformers(after), *_hugging_face(after, uneven), *broken]),
+        _engine("vllm", [*_vllm(after), *_hugging_face(after, uneven), *broken]),
+        _engine("llama.cpp", [*_llama_cpp(after, uneven), *broken]),
+    )
+
+
+def _engine(name: str, findings: list[Finding]) -> Check:
+    return judged("loading", name, findings or [finding("pass", "loads")])
+
+
+def _uneven(after: Layout) -> list[Finding]:
+    """The spaces that have not one length in all layers, as at most one finding."""
+    found = []
+    for space in after.model.family.spaces.values():
+        lengths = {
+            axis.length
+            for layer in after.model.layers
+            for axis in after.axes.get((layer, space.name), ())
+        }
+        if len(lengths) > 1:
+            found.append(f"{space.name} {', '.join(map(str, sorted(lengths)))}")
+    return [finding("warn", "layers_differ", lengths="; ".join(found))] if found else []
+
+
+def _hugging_face(after: Layout, uneven: list[Finding]) -> Iterator[Finding]:
+    """What transformers' configs and Llama modelling, which both engines use, ask for."""
+    checkpoint = after.model.checkpoint
+    yield from uneven
+    if checkpoint.format == "GGUF":
+        # Its config is its own, and makes no claim to be LlamaConfig's.
+        return
+    if not checkpoint.owns_home or not checkpoint.config:
+        yield finding("warn", "needs_config")
+    heads = whole(checkpoint.config, "num_attention_heads")
+    hidden = whole(checkpoint.config, "hidden_size")
+    asked = checkpoint.config.get("model_type") in _HEADS_DIVIDE
+    if asked and heads and hidden and hidden % heads:
+        yield finding("warn", "heads_divide", heads=heads, hidden=hidden)
+    if PICKLED in checkpoint.metadata:
+        yield finding("warn", "pickled_module", cls=checkpoint.metadata[PICKLED])
+    elif checkpoint.metadata.get("prunescope.key"):
+        yield finding("warn", "nested", key=checkpoint.metadata["prunescope.key"])
+    if checkpoint.metadata.get("prunescope.wrappers"):
+        wrappers = checkpoint.metadata["prunescope.wrappers"]
+        yield finding("warn", "wrapped", wrappers=wrappers)
+    if checkpoint.format == "torch distributed":
+        yield finding("warn", "distributed")
+    if any(t.parts and t.parts[0].start is None for t in checkpoint.tensors.values()):
+        yield finding("skip", "quantised", dtype=next(iter(checkpoint.dtypes)))
+
+
+def _transformers(after: Layout) -> Iterator[Finding]:
+    checkpoint = after.model.checkpoint
+    if checkpoint.format == "GGUF":
+        yield finding("warn", "gguf_file")
+    elif checkpoint.format != "torch distributed" and not any(map(checkpoint.home.has, _NAMES)):
+        names = ", ".join(file.name for file in checkpoint.files[:3])
+        yield finding("warn", "file_names", names=names, wanted=", ".join(_NAMES))
+
+
+def _vllm(after: Layout) -> Iterator[Finding]:
+    if after.model.checkpoint.format == "GGUF":
+        yield finding("skip", "gguf_vllm")
+
+
+def _llama_cpp(after: Layout, uneven: list[Finding]) -> Iterator[Finding]:
+    checkpoint = after.model.checkpoint
+    architecture = checkpoint.config.get("model_type")
+    if checkpoint.format != "GGUF":
+        yield finding("pass", "convert_gguf") if not uneven else finding("warn", "deci_needed")
+    elif uneven and architecture != "deci":
+        yield finding("warn", "not_deci", architecture=str(architecture))

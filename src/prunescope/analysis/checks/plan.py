@@ -1,0 +1,131 @@
+"""Was the plan obeyed? Layers that were to be left alone, targets, overall sparsity, dimensions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from prunescope.analysis.axes import Layout
+from prunescope.analysis.checks.check import Check, Finding, Source, Verdict, finding, judged
+from prunescope.analysis.counts import Counts
+from prunescope.analysis.expectation import Expectation, is_cut
+
+
+def plan_checks(before: Layout, after: Layout, expected: Expectation) -> tuple[Check, ...]:
+    """The checks of one model against its original."""
+    source = expected.source
+    counts = Counts(before.model.parameters, after.model.parameters)
+    stated: Source = "inferred" if expected.wanted.sparsity is None else "options"
+    return (
+        judged("plan", "depth", _depth(before, after, source)),
+        judged("plan", "untouched", _untouched(before, after, expected), source),
+        judged("plan", "target", _target(before, after, expected), _target_source(expected)),
+        judged("plan", "sparsity", _sparsity(counts, expected), stated),
+        judged("plan", "directions", _directions(before, after)),
+    )
+
+
+def _target_source(expected: Expectation) -> Source:
+    return expected.source if expected.wanted.ratio is None else "options"
+
+
+def _depth(before: Layout, after: Layout, source: Source) -> Iterator[Finding]:
+    old, new = before.model.layers.keys(), after.model.layers.keys()
+    gone, come = tuple(sorted(old - new)), tuple(sorted(new - old))
+    if come:
+        yield Finding("fail", "layers_come", layers=come)
+    if gone:
+        verdict: Verdict = "warn" if source == "inferred" else "fail"
+        yield Finding(verdict, "layers_gone", {"old": len(old), "new": len(new)}, gone)
+
+
+def _shared(before: Layout, after: Layout) -> list[int]:
+    return [layer for layer in before.model.layers if layer in after.model.layers]
+
+
+def _untouched(before: Layout, after: Layout, expected: Expectation) -> Iterator[Finding]:
+    alone = []
+    for layer in _shared(before, after):
+        touched = False
+        for group, spec in before.model.family.groups.items():
+            if layer in expected.cut[group]:
+                touched = True
+                continue
+            for space in spec.spaces:
+                for old, new in _changes(before, after, (layer, space)):
+                    touched = True
+                    yield finding("fail", "touched", layer, space=space, old=old, new=new)
+        if not touched:
+            alone.append(layer)
+    yield Finding("pass", "untouched_layers", {"n": len(alone)}, tuple(alone))
+
+
+def _changes(before: Layout, after: Layout, place: tuple[int, str]) -> set[tuple[int, int]]:
+    old = {axis.key: axis.length for axis in before.axes.get(place, ())}
+    pairs = {(old.get(a.key, a.length), a.length) for a in after.axes.get(place, ())}
+    return {(a, b) for a, b in pairs if a != b}
+
+
+def _target(before: Layout, after: Layout, expected: Expectation) -> Iterator[Finding]:
+    ratio, tolerance = expected.wanted.ratio, expected.wanted.tolerance
+    shared = set(_shared(before, after))
+    for group, spec in before.model.family.groups.items():
+        space = spec.spaces[0]
+        left: dict[int, tuple[int, int]] = {}
+        for layer in sorted(expected.cut[group] & shared):
+            old, new = before.units(layer, space), after.units(layer, space)
+            is_missed = not is_cut(before, after, layer, group)
+            if is_missed and ratio != 0:
+                yield finding("fail", "not_cut", layer, group=group)
+            elif old and new is not None:
+                left[layer] = old, new
+        if ratio is None:
+            yield from _outliers(space, left)
+            continue
+        for layer, (old, new) in left.items():
+            # The nearest whole number of units is as near as pruning comes.
+            is_near = abs(old - new - ratio * old) <= 0.5 + tolerance * old
+            verdict: Verdict = "pass" if is_near else "fail"
+            yield finding(verdict, "share", layer, space=space, old=old, new=new, ratio=ratio)
+
+
+def _outliers(space: str, left: dict[int, tuple[int, int]]) -> Iterator[Finding]:
+    """Nobody says how much: then the pruned layers should agree, or be looked at."""
+    if not left:
+        return
+    ((common, _),) = Counter(left.values()).most_common(1)
+    for layer, (old, new) in left.items():
+        if (old, new) == common:
+            yield finding("pass", "cut_alike", layer, space=space, old=old, new=new)
+        else:
+            values: dict[str, str | int] = {"space": space, "old": old, "new": new}
+            yield finding("warn", "outlier", layer, **values, common=common[1])
+
+
+def _sparsity(counts: Counts, expected: Expectation) -> Iterator[Finding]:
+    wanted, tolerance = expected.wanted.sparsity, expected.wanted.tolerance
+    values = {"old": counts.original, "new": counts.pruned, "sparsity": counts.sparsity}
+    if wanted is None:
+        yield Finding("pass", "sparsity_is", values)
+        return
+    verdict: Verdict = "pass" if abs(counts.sparsity - wanted) <= tolerance else "fail"
+    yield Finding(verdict, "sparsity_wanted", {**values, "wanted": wanted, "tolerance": tolerance})
+
+
+def _directions(before: Layout, after: Layout) -> Iterator[Finding]:
+    """Only a layer's own spaces may shrink: rows of q, k, v, gate and up, columns of o and down."""
+    spaces = before.model.family.spaces
+    for place, axes in after.axes.items():
+        old = {(axis.layer, axis.key): axis.length for axis in before.axes.get(place, ())}
+        for axis in axes:
+            was = old.get((axis.layer, axis.key), axis.length)
+            if was == axis.length or (was > axis.length and spaces[place[1]].per_layer):
+                continue
+            values: dict[str, str | int] = {
+                "tensor": axis.key,
+                "space": place[1],
+                "old": was,
+                "new": axis.length,
+            }
+            code = "grown" if axis.length > was else "kept_cut"
+            yield finding("fail", code, axis.layer, **values)

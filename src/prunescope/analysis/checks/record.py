@@ -1,0 +1,74 @@
+"""Are the weights what pruning.json says they are?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from prunescope.analysis.axes import Layout
+from prunescope.analysis.checks.check import Check, Finding, Verdict, finding, judged
+from prunescope.analysis.record import GroupRecord, PruningRecord
+
+
+def record_check(after: Layout, record: PruningRecord | None, before: Layout | None) -> Check:
+    """Units, parameters and kept indices of `record`, held against the weights."""
+    if record is None:
+        return judged("plan", "record", [finding("skip", "no_record")])
+    findings = [*_parameters(after, record, before)]
+    for layer, groups in record.layers.items():
+        for name, group in groups.items():
+            findings.extend(_group(after, layer, name, group, before))
+    if before is not None:
+        findings.extend(_unrecorded(after, record, before))
+    return judged("plan", "record", findings, "pruning.json")
+
+
+def _parameters(after: Layout, record: PruningRecord, before: Layout | None) -> Iterator[Finding]:
+    found = after.model.checkpoint.parameters
+    verdict: Verdict = "pass" if found == record.parameters.pruned else "fail"
+    yield finding(verdict, "recorded_parameters", found=found, recorded=record.parameters.pruned)
+    if before is not None:
+        found = before.model.checkpoint.parameters
+        if found != record.parameters.original:
+            recorded = record.parameters.original
+            yield finding("fail", "recorded_original", found=found, recorded=recorded)
+
+
+def _group(
+    after: Layout, layer: int, name: str, group: GroupRecord, before: Layout | None
+) -> Iterator[Finding]:
+    spec = after.model.family.groups.get(name)
+    if spec is None or set(group.kept) != set(spec.spaces) or layer not in after.model.layers:
+        yield finding("fail", "recorded_nowhere", layer, group=name)
+        return
+    first, *others = spec.spaces
+    left = group.units - group.removed
+    if len(group.kept[first]) != left:
+        count = len(group.kept[first])
+        yield finding("fail", "record_differs", layer, group=name, units=left, kept=count)
+    for space, kept in group.kept.items():
+        found, count = after.units(layer, space), len(kept)
+        if found is not None and found != count:
+            yield finding("fail", "off_record", layer, space=space, found=found, recorded=count)
+        total = before.units(layer, space) if before else None
+        is_out = total is not None and kept and kept[-1] >= total
+        if is_out or any(a >= b for a, b in pairwise(kept)):
+            yield finding("fail", "record_disordered", layer, space=space)
+    for space in others:
+        kept = group.kept[space]
+        share, rest = divmod(len(kept), len(group.kept[first]) or 1)
+        pairs = tuple(unit * share + i for unit in group.kept[first] for i in range(share))
+        if rest or kept != pairs:
+            yield finding("fail", "record_unpaired", layer, space=space, first=first)
+
+
+def _unrecorded(after: Layout, record: PruningRecord, before: Layout) -> Iterator[Finding]:
+    """A layer, or a group of one, that was cut and is not in the record."""
+    for layer in before.model.layers:
+        for name, spec in before.model.family.groups.items():
+            if name in record.layers.get(layer, {}):
+                continue
+            for space in spec.spaces:
+                old, new = before.rows(layer, space), after.rows(layer, space)
+                if old is not None and new is not None and old != new:
+                    yield finding("fail", "unrecorded", layer, space=space, old=old, new=new)

@@ -1,0 +1,95 @@
+"""What should have been pruned? As the user says, as pruning.json says, or as shapes suggest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from prunescope.analysis.axes import Layout
+from prunescope.analysis.checks.check import Source
+from prunescope.analysis.record import PruningRecord
+from prunescope.errors import PlanError
+
+TOLERANCE = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a user says of the plan; None where nothing is said.
+
+    Attributes:
+        layers: half-open range of the layers that are pruned, in every group.
+        sparsity: of the whole model: 1 − pruned / original parameters.
+        ratio: share of the units of each pruned group that went (`--pruning_ratio`).
+        tolerance: how far `sparsity` and `ratio` may be missed, absolutely.
+    """
+
+    layers: tuple[int, int] | None = None
+    sparsity: float | None = None
+    ratio: float | None = None
+    tolerance: float = TOLERANCE
+
+    def __post_init__(self) -> None:
+        for name, value in (("sparsity", self.sparsity), ("ratio", self.ratio)):
+            if value is not None and not 0 <= value < 1:
+                raise PlanError(f"expected {name} {value} is not in [0, 1)")
+        if not 0 <= self.tolerance < 1:
+            raise PlanError(f"tolerance {self.tolerance} is not in [0, 1)")
+        if self.layers is not None and not 0 <= self.layers[0] < self.layers[1]:
+            start, end = self.layers
+            raise PlanError(f"layer range {start}:{end} (half open) is empty")
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing is said."""
+        return self.layers is None and self.sparsity is None and self.ratio is None
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """Which layers should have been cut.
+
+    Attributes:
+        source: who says so.
+        cut: group → layers that should have lost units.
+        wanted: what else the user says.
+        record: what else pruning.json says.
+    """
+
+    source: Source
+    cut: Mapping[str, frozenset[int]]
+    wanted: Wanted
+    record: PruningRecord | None
+
+
+def expect(
+    wanted: Wanted, record: PruningRecord | None, before: Layout, after: Layout
+) -> Expectation:
+    """Options come before pruning.json, that before what the shapes suggest.
+
+    Raises:
+        PlanError: a layer range that goes past the original's layers.
+    """
+    groups = before.model.family.groups
+    layers = before.model.layers
+    if wanted.layers is not None:
+        named = range(*wanted.layers)
+        if named[-1] not in layers:
+            raise PlanError(
+                f"layer range {named.start}:{named.stop} (half open) goes past the original's "
+                f"layers, {min(layers)}..{max(layers)}"
+            )
+        return Expectation("options", dict.fromkeys(groups, frozenset(named)), wanted, record)
+    if record is not None:
+        return Expectation("pruning.json", {g: record.cut(g) for g in groups}, wanted, record)
+    cut = {name: frozenset(n for n in layers if is_cut(before, after, n, name)) for name in groups}
+    return Expectation("inferred", cut, wanted, record)
+
+
+def is_cut(before: Layout, after: Layout, layer: int, group: str) -> bool:
+    """Whether a space of the group `group` has fewer rows than the original's."""
+    for space in before.model.family.groups[group].spaces:
+        old, new = before.rows(layer, space), after.rows(layer, space)
+        if old is not None and new is not None and new < old:
+            return True
+    return False

@@ -1,0 +1,93 @@
+"""Is this pruned model what it should be? Plan, coherence, weights and engines, check by check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from prunescope.analysis.axes import layout
+from prunescope.analysis.checks import Check, finding, judged
+from prunescope.analysis.checks.coherence import coherence_checks
+from prunescope.analysis.checks.config import config_check
+from prunescope.analysis.checks.contents import content_checks
+from prunescope.analysis.checks.loading import loading_checks
+from prunescope.analysis.checks.plan import plan_checks
+from prunescope.analysis.checks.record import record_check
+from prunescope.analysis.expectation import Wanted, expect
+from prunescope.analysis.record import read_record
+from prunescope.architecture import Model, describe
+from prunescope.checkpoint import Checkpoint
+from prunescope.errors import ArchitectureError, PlanError
+
+_PLAN = ("depth", "untouched", "target", "sparsity", "directions")
+
+
+@dataclass(frozen=True)
+class Verification:
+    """All checks of one model.
+
+    Attributes:
+        original: the model it was compared with; None where it was looked at alone.
+        pruned: the model.
+        checks: in the order they are reported.
+    """
+
+    original: Model | None
+    pruned: Model
+    checks: tuple[Check, ...]
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """The checks that say the model is wrong."""
+        return tuple(check for check in self.checks if check.verdict == "fail")
+
+
+def verify(
+    pruned: Checkpoint,
+    original: Checkpoint | None = None,
+    wanted: Wanted | None = None,
+    read_weights: Callable[[Model], tuple[Check, ...]] | None = None,
+) -> Verification:
+    """Check a pruned model, beside its original or alone.
+
+    Args:
+        wanted: what should have been pruned; where it says nothing, `pruning.json` beside the
+            pruned model does, or else what most layers suggest.
+        read_weights: reads the weights, as `checks.values.value_checks` does; by default only
+            headers are read.
+
+    Raises:
+        ArchitectureError: an unknown family, no layers, or models of two families.
+        CheckpointError: a pruning.json that cannot be read.
+        PlanError: something is wanted, and there is no original to hold it against.
+    """
+    after = describe(pruned, strict=False)
+    before = describe(original, strict=False) if original is not None else None
+    if before is not None and before.family.name != after.family.name:
+        raise ArchitectureError(
+            f"{pruned.path}: a {after.family.name} model, the original is {before.family.name}"
+        )
+    wanted = wanted or Wanted()
+    if before is None and not wanted.is_nothing:
+        raise PlanError(
+            "--layers and --expect-… say how a model differs from its original: name it"
+        )
+    shapes = layout(after, before)
+    shapes_before = layout(before) if before is not None else None
+    record = read_record(pruned)
+    checks: list[Check] = []
+    if shapes_before is None:
+        checks += (judged("plan", name, [finding("skip", "no_original")]) for name in _PLAN)
+    else:
+        checks += plan_checks(shapes_before, shapes, expect(wanted, record, shapes_before, shapes))
+    checks.append(record_check(shapes, record, shapes_before))
+    checks += coherence_checks(shapes, shapes_before)
+    checks += content_checks(after, before)
+    checks.append(config_check(shapes, shapes_before))
+    if read_weights is None:
+        skipped = finding("skip", "not_asked")
+        checks += (judged("weights", name, [skipped]) for name in ("finite", "zeros"))
+    else:
+        checks += read_weights(after)
+    checks += loading_checks(shapes, checks)
+    return Verification(before, after, tuple(checks))

@@ -1,0 +1,111 @@
+"""`prunescope verify`: is a pruned model what it should be?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from prunescope.analysis.expectation import TOLERANCE, Wanted
+from prunescope.cli.run import language_option
+from prunescope.errors import PlanError
+from prunescope.report.messages import Messages
+
+if TYPE_CHECKING:
+    from prunescope.analysis.checks import Check
+    from prunescope.analysis.verify import Verification
+    from prunescope.architecture import Model
+
+MOST_MODELS = 2
+
+
+def subcommand(say: Messages) -> click.Command:
+    """`prunescope verify [ORIGINAL] PRUNED`."""
+    example = (
+        "prunescope verify Llama-3-8B-Instruct prune_log/llama_prune "
+        "--layers 3:30 --expect-sparsity 0.162"
+    )
+
+    @click.command("verify", help=say("help_verify", example=example))
+    @click.argument("models", nargs=-1, required=True, metavar="[ORIGINAL] PRUNED")
+    @click.option("--layers", help=say("help_layers"))
+    @click.option("--expect-sparsity", type=float, help=say("help_expect_sparsity"))
+    @click.option("--expect-ratio", type=float, help=say("help_expect_ratio"))
+    @click.option(
+        "--tolerance", type=float, default=TOLERANCE, show_default=True, help=say("help_tolerance")
+    )
+    @click.option("--weights", is_flag=True, help=say("help_weights"))
+    @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
+    @click.option("--junit", type=click.Path(path_type=Path), help=say("help_junit"))
+    @click.option("--quiet", is_flag=True, help=say("help_quiet"))
+    @language_option(say)
+    def command(
+        models: tuple[str, ...],
+        layers: str | None,
+        expect_sparsity: float | None,
+        expect_ratio: float | None,
+        tolerance: float,
+        weights: bool,
+        as_json: bool,
+        junit: Path | None,
+        quiet: bool,
+    ) -> int:
+        if len(models) > MOST_MODELS:
+            raise click.UsageError(f"one model or two, not {len(models)}: [ORIGINAL] PRUNED")
+
+        wanted = Wanted(_range(layers), expect_sparsity, expect_ratio, tolerance)
+        found = _verified(say, models, wanted, weights, quiet)
+        return report(say, found, as_json, junit)
+
+    return command
+
+
+def report(say: Messages, found: Verification, as_json: bool, junit: Path | None) -> int:
+    """Print `found`, write it for CI where a file is named; 1 where a check failed, else 0."""
+    if junit is not None:
+        from prunescope.report.junit import write_junit
+
+        write_junit(found, junit, say)
+    if as_json:
+        from prunescope.report.json_output import verification_json
+
+        click.echo(verification_json(found))
+    else:
+        from prunescope.report.console import Screen
+        from prunescope.report.verify import print_verification
+
+        print_verification(found, Screen(), say)
+    return 1 if found.failed else 0
+
+
+def _verified(
+    say: Messages, models: tuple[str, ...], wanted: Wanted, weights: bool, quiet: bool
+) -> Verification:
+    from prunescope.analysis.verify import verify
+    from prunescope.checkpoint import open_checkpoint
+
+    *original, pruned = map(open_checkpoint, models)
+    read = _reader(say, quiet) if weights else None
+    return verify(pruned, original[0] if original else None, wanted, read)
+
+
+def _reader(say: Messages, quiet: bool) -> Callable[[Model], tuple[Check, ...]]:
+    from prunescope.analysis.checks.values import tensors_read, value_checks
+    from prunescope.report.progress import progress
+
+    def read(model: Model) -> tuple[Check, ...]:
+        with progress(say("verify_reading"), tensors_read(model), quiet) as tick:
+            return value_checks(model, tick)
+
+    return read
+
+
+def _range(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    start, colon, end = text.partition(":")
+    if not colon or not all(part.isascii() and part.isdigit() for part in (start, end)):
+        raise PlanError(f"--layers {text!r} is no half-open range such as 3:30")
+    return int(start[:9]), int(end[:9])

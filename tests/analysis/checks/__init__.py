@@ -1,0 +1,1 @@
+"""Each check catches its own planted fault, and is silent on healthy models."""

@@ -1,0 +1,165 @@
+"""What is said of transformers is what the real `AutoModelForCausalLM.from_pretrained` does.
+
+It refuses layers that differ and configs that do not fit; what it does not find it makes up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from prunescope.analysis.verify import verify
+from prunescope.checkpoint import open_checkpoint
+from tests.support.pruning import described, plan, prune_tiny, store_as_torch
+from tests.support.tiny import edit_json, tiny_folder, tiny_network
+from tests.support.verify import ENGINES, check, codes, pruned_pair, verified
+
+TOKENS = torch.arange(3, 33).view(1, 30)
+
+
+def stock(folder: Path) -> PreTrainedModel:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+
+def loads_truly(folder: Path, state: dict[str, torch.Tensor]) -> bool:
+    """Whether stock transformers ends up with the values of the file."""
+    try:
+        loaded = stock(folder).state_dict()
+    except Exception:  # of many kinds: RuntimeError, UnpicklingError, OSError, ValueError
+        return False
+    return all(name in loaded and torch.equal(loaded[name], state[name]) for name in state)
+
+
+def reasons(folder: Path) -> set[str]:
+    return codes(verified(folder), "transformers", "warn")
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral"])
+def test_layers_that_are_alike_load(tmp_path: Path, family: str) -> None:
+    original = tiny_folder(tmp_path / "a", family=family)
+    pruned = prune_tiny(described(original), plan(attention=(0, 4), mlp=(0, 4)))
+    pruned.save(tmp_path / "b")
+    for folder in (original, tmp_path / "b"):
+        assert {check(verified(folder), name).verdict for name in ENGINES} == {"pass"}
+    assert loads_truly(tmp_path / "b", pruned.state)
+
+
+def test_layers_that_differ_are_refused(tmp_path: Path) -> None:
+    _, pruned = pruned_pair(tmp_path)
+    assert reasons(pruned) == {"layers_differ"}
+    with pytest.raises(RuntimeError):
+        stock(pruned)
+    assert codes(verified(pruned), "vllm", "warn") == {"layers_differ"}
+    assert codes(verified(pruned), "llama.cpp", "warn") == {"deci_needed"}
+
+
+def with_state(
+    folder: Path, kept: Callable[[dict[str, Any]], Any], name: str, **saving: Any
+) -> Path:
+    """A tiny model whose weights are what `kept` makes of its state dict, under another name."""
+    network = tiny_network()
+    store_as_torch(
+        tiny_folder(folder, network), kept({"model": network, "state": network.state_dict()})
+    )
+    if name != "pytorch_model.bin" or saving:
+        (folder / "pytorch_model.bin").unlink()
+        torch.save(kept({"model": network, "state": network.state_dict()}), folder / name, **saving)
+    return folder
+
+
+def dropped(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: t for name, t in state.items() if "1.mlp.up" not in name}
+
+
+FILES: dict[str, tuple[Callable[[dict[str, Any]], Any], str, set[str]]] = {
+    "a state dict": (lambda x: x["state"], "pytorch_model.bin", set()),
+    "under another name": (lambda x: x["state"], "weights.pt", {"file_names"}),
+    "a state dict inside another": (
+        lambda x: {"state_dict": x["state"]}, "pytorch_model.bin", {"nested"},
+    ),
+    "names with a wrapper's prefix": (
+        lambda x: {f"module.{n}": t for n, t in x["state"].items()},
+        "pytorch_model.bin", {"wrapped"},
+    ),
+    "a tensor left out": (
+        lambda x: dropped(x["state"]), "pytorch_model.bin", {"checks_failed"},
+    ),
+    "a whole pickled module": (
+        lambda x: {"model": x["model"]}, "pytorch_model.bin", {"pickled_module"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_file_that_is_not_what_transformers_looks_for_is_named(tmp_path: Path, kind: str) -> None:
+    kept, name, expected = FILES[kind]
+    folder = with_state(tmp_path, lambda x: dict(kept(x)), name)
+    assert reasons(folder) == expected
+    assert loads_truly(folder, tiny_network().state_dict()) is (not expected)
+
+
+def test_torchs_format_before_1_6_loads(tmp_path: Path) -> None:
+    folder = with_state(
+        tmp_path, lambda x: x["state"], "pytorch_model.bin",
+        _use_new_zipfile_serialization=False,
+    )  # fmt: skip
+    assert reasons(folder) == set()
+    assert loads_truly(folder, tiny_network().state_dict())
+
+
+@pytest.mark.parametrize(("family", "refused"), [("llama", True), ("mistral", False)])
+def test_heads_that_do_not_divide_the_hidden_size(
+    tmp_path: Path, family: str, refused: bool
+) -> None:
+    # Ten heads of 8 rows on 24 hidden.
+    folder = tiny_folder(tmp_path / "x", family=family)
+    counts = {"num_attention_heads": 10, "num_key_value_heads": 5}
+    network = tiny_network(family, **counts | {"hidden_size": 40})
+    tiny_folder(tmp_path / "x", network)
+    edit_json(folder / "config.json", {"hidden_size": 40})
+    assert reasons(folder) == set()
+    wide = tiny_network("mistral", **counts)
+    tiny_folder(tmp_path / "y", wide)
+    edit_json(tmp_path / "y" / "config.json", {"model_type": family})
+    assert (reasons(tmp_path / "y") == {"heads_divide"}) is refused
+    assert loads_truly(tmp_path / "y", wide.state_dict()) is not refused
+
+
+def test_without_a_config_nothing_loads(tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path)
+    (folder / "config.json").unlink()
+    assert "needs_config" in reasons(folder)
+    with pytest.raises(ValueError, match="model_type"):
+        stock(folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"vocab_size": 300}, {"num_hidden_layers": 5}, {"num_hidden_layers": 3},
+     {"num_attention_heads": 6, "num_key_value_heads": 3}],
+)  # fmt: skip
+def test_a_config_that_is_wrong_is_a_reason(tmp_path: Path, changes: dict[str, int]) -> None:
+    network = tiny_network()
+    folder = tiny_folder(tmp_path, network)
+    edit_json(folder / "config.json", changes)
+    assert reasons(folder) == {"checks_failed"}
+    assert not loads_truly(folder, network.state_dict()) or _has_more(folder, network)
+
+
+def _has_more(folder: Path, network: PreTrainedModel) -> bool:
+    """Whether layers were made up that the file does not have."""
+    return stock(folder).state_dict().keys() > network.state_dict().keys()
+
+
+def test_a_gguf_is_llama_cpps_own(tmp_path: Path) -> None:
+    from prunescope.interop.demo_source import find_gguf
+
+    found = verify(open_checkpoint(find_gguf(tmp_path)))
+    assert check(found, "llama.cpp").verdict == "pass"
+    assert codes(found, "transformers", "warn") == {"gguf_file"}
+    assert codes(found, "vllm", "skip") == {"gguf_vllm"}
