@@ -15,7 +15,7 @@ from prunescope.analysis.size import ModelSize
 
 def analysis_json(comparison: Comparison) -> str:
     """A comparison: every module of every layer, norms and embeddings included."""
-    return _dump(
+    return dump(
         {
             "schema": "prunescope.analysis/1",
             "original": comparison.original.checkpoint.path,
@@ -47,7 +47,7 @@ def analysis_json(comparison: Comparison) -> str:
 
 def sizes_json(sizes: Sequence[ModelSize]) -> str:
     """Sizes of models, in bytes."""
-    return _dump(
+    return dump(
         {
             "schema": "prunescope.size/1",
             "models": [
@@ -72,7 +72,7 @@ def sizes_json(sizes: Sequence[ModelSize]) -> str:
 
 def scans_json(scans: Sequence[FileScan]) -> str:
     """What loading each file would import and call."""
-    return _dump(
+    return dump(
         {
             "schema": "prunescope.scan/1",
             "files": [
@@ -116,6 +116,7 @@ def _counts(counts: Counts) -> dict[str, Any]:
     }
 
 
-def _dump(value: dict[str, Any]) -> str:
+def dump(value: dict[str, Any]) -> str:
+    """One schema's object as text."""
     # ASCII: a path or a tensor's name may hold what the terminal's encoding does not.
     return json.dumps(value, indent=2)
