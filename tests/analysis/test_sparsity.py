@@ -108,8 +108,8 @@ def test_structured_zeros_are_rows_columns_and_blocks(tmp_path: Path) -> None:
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.integers(1, 70), columns=st.integers(1, 70), share=st.floats(0, 1),
-    dtype=st.sampled_from(FLOATS), seed=st.integers(0, 9999), piece=st.sampled_from([64, 200, 4096]),
-    strip=st.sampled_from([32, 64]),
+    dtype=st.sampled_from(FLOATS), seed=st.integers(0, 9999),
+    piece=st.sampled_from([64, 200, 4096]), strip=st.sampled_from([32, 64]),
 )  # fmt: skip
 def test_however_it_is_cut_into_pieces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, columns: int, share: float,

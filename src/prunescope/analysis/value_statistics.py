@@ -10,7 +10,7 @@ https://arxiv.org/abs/2209.05433).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, ldexp, sqrt
+from math import inf, isfinite, ldexp, sqrt
 from typing import TYPE_CHECKING, Any
 
 from prunescope.extras import require
@@ -135,6 +135,12 @@ def statistics(bits: Array, dtype: str, scratch: Array) -> tuple[Values, bool]:
         scratch: a row of uint32 to overwrite, as many as there are elements and three: allocated
             anew for each piece, memory takes longer to get than to fill.
     """
+    # A spread beyond float64 is infinite, and signalling NaNs are no news: no warnings of either.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _statistics(bits, dtype, scratch)
+
+
+def _statistics(bits: Array, dtype: str, scratch: Array) -> tuple[Values, bool]:
     if dtype in INTEGERS:
         low, high = float(bits.min()), float(bits.max())
         has_zero = low <= 0 <= high and np.count_nonzero(bits) < bits.size
@@ -166,7 +172,8 @@ def decoded(bits: Array, dtype: str) -> Array:
         return bits.view(f"f{bits.itemsize}").astype(np.float64)
     words = bits.astype(np.uint32) << np.uint32(32 - kind.bits)
     if kind.exponent == 8:
-        return words.view(np.float32).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            return words.view(np.float32).astype(np.float64)
     values = _shifted(words, kind, words).view(np.float32).astype(np.float64) * _scale(kind)
     magnitudes = bits & bits.dtype.type((1 << (kind.bits - 1)) - 1)
     values[magnitudes >= kind.infinity] = np.nan
@@ -236,11 +243,11 @@ def _exact(bits: Array, dtype: str) -> Values:
     values = every[np.isfinite(every)]
     if not values.size:
         return Values(nonfinite=every.size)
-    # Divided first: a sum of the largest float64 numbers overflows.
-    mean = float((values / values.size).sum())
-    with np.errstate(over="ignore"):
-        apart = values - mean
-        squares = float((apart * apart).sum())
+    total = float(values.sum())
+    # The largest float64 numbers, divided first, have a sum too.
+    mean = total / values.size if isfinite(total) else float((values / values.size).sum())
+    apart = values - mean
+    squares = float((apart * apart).sum())
     # Adding 0 drops a zero's sign.
     low, high = float(values.min()) + 0.0, float(values.max()) + 0.0
     return Values(values.size, every.size - values.size, mean, squares, low, high)
