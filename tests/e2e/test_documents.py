@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from prunescope.cli import analyze, prune, size
+from prunescope.cli import analyze, convert, cost, prune, size, sparsity
 from prunescope.report.messages import Messages
 from tests.e2e.conftest import Example
 from tests.support.scripts import ROOT, environment
@@ -26,7 +26,17 @@ SCRIPTS = {
     "llama3.py": prune.script,
     "check_model_size.py": size.script,
     "analyze_pruning.py": analyze.script,
+    "prunescope convert": convert.subcommand,
+    "prunescope sparsity": sparsity.subcommand,
+    "prunescope cost": cost.subcommand,
 }
+ORIGINAL, PRUNED = "models/SmolLM2-135M-Instruct", "prune_log/llama_prune"
+COMMANDS = {
+    "analyze": ["analyze_pruning.py", f"--original_model={ORIGINAL}", f"--pruned_model={PRUNED}",
+                "--output=again.csv"],
+    "sparsity": ["-m", "prunescope", "sparsity", ORIGINAL],
+    "cost": ["-m", "prunescope", "cost", ORIGINAL, PRUNED, "--device=l4", "--batch=16"],
+}  # fmt: skip
 
 
 def text_of(language: str) -> str:
@@ -66,11 +76,11 @@ def anchors(markdown: str) -> set[str]:
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_every_option_is_documented_with_its_default(language: str, script: str) -> None:
     rows = dict(
-        re.findall(r"^\| `(--\w+)` \| *([^|]*?) *\|", section(text_of(language), script), re.M)
+        re.findall(r"^\| `(--[\w-]+)` \| *([^|]*?) *\|", section(text_of(language), script), re.M)
     )
     options = {
         parameter.opts[0]: parameter
-        for parameter in SCRIPTS[script](Messages("zh")).params
+        for parameter in SCRIPTS[script](Messages("zh" if script.endswith(".py") else "en")).params
         if isinstance(parameter, click.Option)
     }
     assert set(rows) == set(options)
@@ -80,15 +90,19 @@ def test_every_option_is_documented_with_its_default(language: str, script: str)
             assert rows[name] == str(default), name
 
 
-@pytest.mark.parametrize(("document", "language"), documents_with("output of analyze, {}"))
-def test_the_output_shown_is_the_output(example: Example, document: str, language: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "document", "language"),
+    [(name, *found) for name in COMMANDS for found in documents_with(f"output of {name}, {{}}")],
+)
+def test_the_output_shown_is_the_output(
+    example: Example, command: str, document: str, language: str
+) -> None:
     done = subprocess.run(
-        [sys.executable, "analyze_pruning.py", "--original_model=models/SmolLM2-135M-Instruct",
-         "--pruned_model=prune_log/llama_prune", f"--lang={language}", "--output=again.csv"],
+        [sys.executable, *COMMANDS[command], f"--lang={language}"],
         cwd=example.folder, env=environment(), capture_output=True, encoding="utf-8", check=True,
     )  # fmt: skip
     printed = done.stdout.splitlines()
-    for block in blocks((ROOT / document).read_text("utf-8"), f"output of analyze, {language}"):
+    for block in blocks((ROOT / document).read_text("utf-8"), f"output of {command}, {language}"):
         # In order: an ellipsis stands for lines left out.
         position = 0
         for line in block.splitlines():

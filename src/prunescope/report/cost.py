@@ -20,8 +20,8 @@ _ROWS: tuple[Row, ...] = (
     ("cost_kv_token", lambda c: c.kv_bytes_per_token, ",.0f"),
     ("cost_kv", lambda c: c.kv_bytes / GIB, ".2f"),
     ("cost_memory", lambda c: c.memory / GIB, ".2f"),
-    ("cost_prefill_flops", lambda c: c.prefill.flops_per_token / 1e9, ",.4g"),
-    ("cost_decode_flops", lambda c: c.decode.flops_per_token / 1e9, ",.4g"),
+    ("cost_prefill_flops", lambda c: c.prefill.flops_per_token / 1e9, "#,.4g"),
+    ("cost_decode_flops", lambda c: c.decode.flops_per_token / 1e9, "#,.4g"),
     ("cost_prefill_intensity", lambda c: c.prefill.intensity, ",.1f"),
     ("cost_decode_intensity", lambda c: c.decode.intensity, ",.2f"),
 )
