@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import gguf
@@ -12,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.support.ggufs import finish
-from tests.support.scripts import run_script
+from tests.support.scripts import environment, run_script
 from tests.support.sparse import LlamaShape, llama_shapes, write_safetensors, write_torch_zip
 
 HEAVY = {"torch", "transformers", "pandas", "numpy", "safetensors", "matplotlib", "gguf"}
@@ -61,3 +63,18 @@ def test_analysis_imports_nothing_heavy(
     assert imported & HEAVY == set()
     # Only the import report is on standard error.
     assert all(line.startswith("import time:") for line in done.stderr.splitlines())
+
+
+def test_costs_and_the_list_of_commands_import_nothing_heavy(models: Path) -> None:
+    script = (
+        "import sys; from prunescope.cli.main import main\n"
+        "sys.argv = ['prunescope', *sys.argv[1:]]\n"
+        "try: main()\n"
+        f"finally: print({HEAVY!r} & set(sys.modules))"
+    )
+    for arguments in (["cost", "a.safetensors", "b.bin", "--json"], ["--help"]):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *arguments],
+            cwd=models, env=environment(), capture_output=True, encoding="utf-8", check=False,
+        )  # fmt: skip
+        assert done.stdout.endswith("set()\n"), arguments

@@ -11,21 +11,11 @@ import pytest
 import torch
 from torch import nn
 
+from tests.support.commands import prunescope
 from tests.support.pickles import called, text
 from tests.support.scripts import environment
 
 GOLDEN = Path(__file__).parent / "golden"
-
-
-def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "prunescope", *arguments],
-        cwd=cwd,
-        env=environment(),
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_the_table_is_the_golden_one(folder: Path, language: str) -> None:
-    done = run("scan", ".", "--lang", language, cwd=folder)
+    done = prunescope("scan", ".", "--lang", language, cwd=folder)
 
     assert done.stderr == ""
     assert done.returncode == 1
@@ -66,13 +56,13 @@ def test_the_table_is_the_golden_one(folder: Path, language: str) -> None:
 def test_the_exit_code_says_the_verdict(
     folder: Path, name: str, code: int, more: tuple[str, ...]
 ) -> None:
-    done = run("scan", name, *more, cwd=folder)
+    done = prunescope("scan", name, *more, cwd=folder)
     assert done.returncode == code
     assert done.stderr.count("\n") == (name == "none.bin")
 
 
 def test_json_has_every_global_with_its_counts(folder: Path) -> None:
-    found = json.loads(run("scan", "c_dangerous.bin", "--json", cwd=folder).stdout)
+    found = json.loads(prunescope("scan", "c_dangerous.bin", "--json", cwd=folder).stdout)
 
     assert found == {
         "schema": "prunescope.scan/1",
@@ -93,7 +83,7 @@ def test_json_has_every_global_with_its_counts(folder: Path) -> None:
 
 def test_names_from_the_file_cannot_write_to_the_terminal(tmp_path: Path) -> None:
     (tmp_path / "x.pkl").write_bytes(called("evil\x1b[2J", "x\ry"))
-    done = run("scan", "x.pkl", cwd=tmp_path)
+    done = prunescope("scan", "x.pkl", cwd=tmp_path)
     assert done.returncode == 0
     assert "\x1b" not in done.stdout
     assert "evil\\x1b[2J.x\\ry" in done.stdout
@@ -123,6 +113,6 @@ def test_scanning_imports_nothing_heavy_and_runs_nothing(tmp_path: Path) -> None
 
 def test_help_has_an_example(tmp_path: Path) -> None:
     for language, word in (("zh", "示例:"), ("en", "Example:")):
-        done = run("scan", "--help", "--lang", language, cwd=tmp_path)
+        done = prunescope("scan", "--help", "--lang", language, cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
         assert f"{word} prunescope scan " in " ".join(done.stdout.split())

@@ -28,7 +28,7 @@ from prunescope.checkpoint import (
     zip_directory,
 )
 from prunescope.checkpoint.remote import replies, transport
-from prunescope.cli import analyze, convert, prune, scan, size, verify
+from prunescope.cli import analyze, convert, cost, prune, scan, size, sparsity, verify
 from prunescope.report.messages import Messages
 from tests.e2e.conftest import Example
 from tests.support.scripts import ROOT, environment
@@ -48,8 +48,20 @@ COMMANDS = {
     "prunescope scan": (scan.subcommand, "en"),
     "prunescope convert": (convert.subcommand, "en"),
     "prunescope verify": (verify.subcommand, "en"),
+    "prunescope sparsity": (sparsity.subcommand, "en"),
+    "prunescope cost": (cost.subcommand, "en"),
 }
 SAFETY = {"en": "## Safety\n", "zh": "## 安全\n"}
+ORIGINAL, PRUNED = "models/SmolLM2-135M-Instruct", "prune_log/llama_prune"
+# What `output of NAME, LANGUAGE` is the output of.
+OUTPUTS = {
+    "analyze": ["analyze_pruning.py", f"--original_model={ORIGINAL}", f"--pruned_model={PRUNED}",
+                "--output=again.csv"],
+    "sparsity": ["-m", "prunescope", "sparsity", ORIGINAL],
+    "cost": ["-m", "prunescope", "cost", ORIGINAL, PRUNED, "--device=l4", "--batch=16"],
+    "verify": ["-m", "prunescope", "verify", ORIGINAL, PRUNED, "--layers=3:27",
+               "--expect-sparsity=0.171"],
+}  # fmt: skip
 
 
 def text_of(language: str) -> str:
@@ -104,15 +116,19 @@ def test_every_option_is_documented_with_its_default(language: str, command: str
             assert rows[name] == str(default), name
 
 
-@pytest.mark.parametrize(("document", "language"), documents_with("output of analyze, {}"))
-def test_the_output_shown_is_the_output(example: Example, document: str, language: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "document", "language"),
+    [(name, *found) for name in OUTPUTS for found in documents_with(f"output of {name}, {{}}")],
+)
+def test_the_output_shown_is_the_output(
+    example: Example, command: str, document: str, language: str
+) -> None:
     done = subprocess.run(
-        [sys.executable, "analyze_pruning.py", "--original_model=models/SmolLM2-135M-Instruct",
-         "--pruned_model=prune_log/llama_prune", f"--lang={language}", "--output=again.csv"],
+        [sys.executable, *OUTPUTS[command], f"--lang={language}"],
         cwd=example.folder, env=environment(), capture_output=True, encoding="utf-8", check=True,
     )  # fmt: skip
     printed = done.stdout.splitlines()
-    for block in blocks((ROOT / document).read_text("utf-8"), f"output of analyze, {language}"):
+    for block in blocks((ROOT / document).read_text("utf-8"), f"output of {command}, {language}"):
         # In order: an ellipsis stands for lines left out.
         position = 0
         for line in block.splitlines():
@@ -186,20 +202,6 @@ def test_the_bounds_named_are_the_bounds(language: str) -> None:
         *(f"{count:,} " for count in counts),
     }
     assert {bound for bound in wanted if f" {bound}" not in safety} == set()
-
-
-@pytest.mark.parametrize(("document", "language"), documents_with("output of verify, {}"))
-def test_the_verification_shown_is_the_output(
-    example: Example, document: str, language: str
-) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "prunescope", "verify", "models/SmolLM2-135M-Instruct",
-         "prune_log/llama_prune", "--layers=3:27", "--expect-sparsity=0.171",
-         f"--lang={language}"],
-        cwd=example.folder, env=environment(), capture_output=True, encoding="utf-8", check=True,
-    )  # fmt: skip
-    for block in blocks((ROOT / document).read_text("utf-8"), f"output of verify, {language}"):
-        assert block in done.stdout
 
 
 @pytest.mark.parametrize(("document", "_"), documents_with("runnable"))

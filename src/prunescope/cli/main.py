@@ -13,10 +13,12 @@ from prunescope.report.messages import Messages
 COMMANDS = {
     "analyze": "prunescope.cli.analyze",
     "convert": "prunescope.cli.convert",
+    "cost": "prunescope.cli.cost",
     "demo-model": "prunescope.cli.demo_model",
     "prune": "prunescope.cli.prune",
     "scan": "prunescope.cli.scan",
     "size": "prunescope.cli.size",
+    "sparsity": "prunescope.cli.sparsity",
     "verify": "prunescope.cli.verify",
 }
 

@@ -8,8 +8,6 @@ other names, orders and types, goes through `gguf_to_hf` first.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,8 +24,8 @@ from prunescope.interop.convert_target import MARK, belongs_to_a_model, check_ta
 from prunescope.interop.safetensors_writer import check_storable, stored_bytes, write_safetensors
 from prunescope.interop.shards import index_name, index_of, split
 from prunescope.interop.ties import Written, written
+from prunescope.steps import Progress, silent
 
-Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]
 DEFAULT_SHARD = 5 * 10**9
 # torch's note on where pieces start: no longer true of whole tensors.
 _STALE_NOTES = {"DCP_SHARDING_INFO", "DCP_VERSION"}
@@ -55,16 +53,12 @@ class Conversion:
     is_dequantised: bool = False
 
 
-def _silent(steps: int) -> AbstractContextManager[Callable[[], None]]:  # noqa: ARG001
-    return nullcontext(lambda: None)
-
-
 def convert(
     source: str | Path,
     target: Path,
     shard_bytes: int = DEFAULT_SHARD,
     overwrite: bool = False,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Conversion:
     """Write the checkpoint `source` to the folder `target`, whole or not at all.
 
@@ -153,5 +147,5 @@ def _from_gguf(
         except CheckpointError as err:
             raise CheckpointError(source, err.cause) from None
         checkpoint = open_checkpoint(made)
-        conversion = _write(checkpoint, written(checkpoint), temporary, shard_bytes, _silent)
+        conversion = _write(checkpoint, written(checkpoint), temporary, shard_bytes, silent)
     return replace(conversion, is_dequantised=True)

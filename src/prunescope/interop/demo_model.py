@@ -10,15 +10,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from prunescope.checkpoint.jsonfile import read_beside
 from prunescope.checkpoint.storage import LocalFolder
 from prunescope.errors import PrunescopeError
 from prunescope.interop.demo_source import GGUF_SHA256, MEMBER, PACKAGE, VERSION, find_gguf
-
-if TYPE_CHECKING:
-    from prunescope.interop.gguf_to_hf import Progress
+from prunescope.steps import Progress, silent
 
 # Rises with whatever changes the bytes that are written.
 CONVERTER = 1
@@ -41,7 +38,7 @@ tokenizer were made from the same file. The values are the 4-bit ones, not the o
 
 def make_demo_model(
     folder: Path,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     on_download: Callable[[], None] = lambda: None,
 ) -> bool:
     """Make `folder` the demo model; leave it as it is where it is that already.
@@ -68,7 +65,7 @@ def make_demo_model(
     try:
         if _stands(target):
             return False
-        from prunescope.interop.gguf_to_hf import convert, no_progress
+        from prunescope.interop.gguf_to_hf import convert
 
         target.parent.mkdir(parents=True, exist_ok=True)
         with _alone_in(target.parent) as alone:
@@ -79,7 +76,7 @@ def make_demo_model(
                 return False
             with _hidden_beside(target) as temporary:
                 gguf = find_gguf(temporary, on_download)
-                convert(gguf, temporary, progress or no_progress)
+                convert(gguf, temporary, progress)
                 if gguf.parent == temporary:
                     gguf.unlink()
                 (temporary / "README.md").write_text(README, encoding="utf-8")

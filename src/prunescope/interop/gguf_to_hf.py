@@ -7,8 +7,7 @@ model; the tokenizer is corrected where transformers' is not the model's.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from prunescope.checkpoint import Checkpoint, open_checkpoint
 from prunescope.errors import CheckpointError
 from prunescope.extras import require
 from prunescope.interop.gguf import check_architecture, check_shapes, read_tensors, reason_of
+from prunescope.steps import Progress, silent
 
 if TYPE_CHECKING:
     import transformers
@@ -26,18 +26,12 @@ else:
 pre_tokenizers = require("tokenizers.pre_tokenizers", "demo")
 safetensors_numpy = require("safetensors.numpy", "demo")
 
-Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]
 # What transformers' GGUF loading leaves behind, and no Llama config has.
 _NOT_CONFIG = ("_model_name_or_path", "quantization_config", "unk_token_id")
 _NOT_TOKENIZER = ("backend", "is_local", "local_files_only", "name_or_path")
 
 
-def no_progress(steps: int) -> AbstractContextManager[Callable[[], None]]:  # noqa: ARG001
-    """A progress display that shows nothing."""
-    return nullcontext(lambda: None)
-
-
-def convert(path: Path, folder: Path, progress: Progress = no_progress) -> None:
+def convert(path: Path, folder: Path, progress: Progress = silent) -> None:
     """Write the model in the GGUF file `path` into `folder` as Hugging Face files.
 
     These are model.safetensors (float32), config.json, generation_config.json and those of the

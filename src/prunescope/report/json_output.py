@@ -22,7 +22,7 @@ def analysis_json(comparison: Comparison, verification: Verification | None = No
     A verification of the same models comes under `verification`, as `verification_json` has it.
     """
     more = {} if verification is None else {"verification": _verification(verification)}
-    return _dump(
+    return dump(
         {
             "schema": "prunescope.analysis/1",
             "original": comparison.original.checkpoint.path,
@@ -55,12 +55,12 @@ def analysis_json(comparison: Comparison, verification: Verification | None = No
 
 def verification_json(found: Verification) -> str:
     """Every check with its verdict and findings; texts are English whatever the language."""
-    return _dump(_verification(found))
+    return dump(_verification(found))
 
 
 def sizes_json(sizes: Sequence[ModelSize]) -> str:
     """Sizes of models, in bytes."""
-    return _dump(
+    return dump(
         {
             "schema": "prunescope.size/1",
             "models": [
@@ -85,7 +85,7 @@ def sizes_json(sizes: Sequence[ModelSize]) -> str:
 
 def scans_json(scans: Sequence[FileScan]) -> str:
     """What loading each file would import and call."""
-    return _dump(
+    return dump(
         {
             "schema": "prunescope.scan/1",
             "files": [
@@ -159,6 +159,7 @@ def _counts(counts: Counts) -> dict[str, Any]:
     }
 
 
-def _dump(value: dict[str, Any]) -> str:
+def dump(value: dict[str, Any]) -> str:
+    """One schema's object as text."""
     # ASCII: a path or a tensor's name may hold what the terminal's encoding does not.
     return json.dumps(value, indent=2)

@@ -1,0 +1,205 @@
+"""What does a model cost to run? Arithmetic, memory and a bound on speed, from shapes alone.
+
+Formulas: a weight of a matrix multiplies and adds once per token, 2 FLOPs (Kaplan et al., 2020,
+https://arxiv.org/abs/2001.08361, table 1); scores and weighted sums of attention are 2 FLOPs each
+per key and per dimension of each query head (Chowdhery et al., 2022,
+https://arxiv.org/abs/2204.02311, appendix B, without its backward pass). As there, and as in
+torch.utils.flop_counter, a causal mask saves nothing: an engine that skips masked blocks does up to
+half of a prompt's attention less. Norms, activations, rotary embeddings and softmax count for
+nothing, nor do biases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Literal
+
+from prunescope.analysis.devices import Device
+from prunescope.architecture import Model, Module, Role, describe
+from prunescope.checkpoint import Checkpoint, TensorInfo
+
+Bound = Literal["compute", "memory"]
+KV_BITS = {"f32": 32, "bf16": 16, "f16": 16, "f8": 8, "i8": 8}
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What is asked of a model.
+
+    Attributes:
+        context: tokens of a prompt, and those in the KV cache when one more is decoded.
+        batch: sequences at a time.
+        kv_dtype: of the KV cache: a key of `KV_BITS`.
+    """
+
+    context: int
+    batch: int
+    kv_dtype: str = "bf16"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One pass through the model.
+
+    Attributes:
+        tokens: that go in, of all sequences.
+        flops: floating-point operations.
+        nbytes: read from or written to memory: each weight once, the KV cache once. Activations
+            are taken to stay on the chip.
+    """
+
+    tokens: int
+    flops: int
+    nbytes: int
+
+    @property
+    def flops_per_token(self) -> float:
+        """Of one token."""
+        return self.flops / self.tokens
+
+    @property
+    def intensity(self) -> float:
+        """Arithmetic intensity, FLOP/byte."""
+        return self.flops / self.nbytes if self.nbytes else 0.0
+
+    def seconds(self, device: Device) -> float:
+        """No less than this: the roofline of Williams, Waterman and Patterson, 2009
+        (https://doi.org/10.1145/1498765.1498785)."""
+        return max(self.flops / device.flops, self.nbytes / device.bandwidth)
+
+    def tokens_per_second(self, device: Device) -> float:
+        """No more than this, all sequences together."""
+        seconds = self.seconds(device)
+        return self.tokens / seconds if seconds else 0.0
+
+    def bound(self, device: Device) -> Bound:
+        """What a device spends the time on."""
+        is_compute = self.flops * device.bandwidth > self.nbytes * device.flops
+        return "compute" if is_compute else "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One model's costs under a workload.
+
+    Attributes:
+        weight_bytes: stored, tied weights once.
+        read_bytes: of the weights that a step multiplies: all but the embedding, unless it is the
+            output head too.
+        kv_bytes_per_token: added to the cache by each token.
+        kv_bytes: of one sequence's cache at `workload.context`; a sliding window bounds it.
+        layer_flops: of one token in the layers' matrices.
+        attention_flops: of one token that attends to `workload.context` keys.
+        head_flops: of one token's logits.
+    """
+
+    model: Model
+    workload: Workload
+    weight_bytes: int
+    read_bytes: int
+    kv_bytes_per_token: int
+    kv_bytes: int
+    layer_flops: int
+    attention_flops: int
+    head_flops: int
+
+    @property
+    def memory(self) -> int:
+        """Bytes of the weights and of all sequences' caches at full context."""
+        return self.weight_bytes + self.workload.batch * self.kv_bytes
+
+    @property
+    def prefill(self) -> Step:
+        """All prompts, of `context` tokens each; logits of each one's last token alone."""
+        batch, context = self.workload.batch, self.workload.context
+        flops = context * (self.layer_flops + self.attention_flops) + self.head_flops
+        return Step(batch * context, batch * flops, self.read_bytes + batch * self.kv_bytes)
+
+    @property
+    def decode(self) -> Step:
+        """One token more of each sequence, the `context`-th."""
+        batch = self.workload.batch
+        flops = self.layer_flops + self.attention_flops + self.head_flops
+        return Step(batch, batch * flops, self.read_bytes + batch * self.kv_bytes)
+
+
+def cost(checkpoint: Checkpoint, workload: Workload) -> Cost:
+    """Costs of a model, from its headers.
+
+    Raises:
+        ArchitectureError: an adapter, or an unknown family.
+    """
+    model = describe(checkpoint)
+    head = _head(model)
+    multiplied = [m for layer in model.layers.values() for m in layer.values()]
+    multiplied += [m for m in model.outside.values() if m.role is not Role.EMBEDDING]
+    if head is not None and head.role is Role.EMBEDDING:
+        multiplied.append(head)
+    per_token = per_sequence = attention = 0
+    for place, layer in enumerate(model.layers.values()):
+        keys = _keys(checkpoint.config, place, workload.context)
+        k, v = (_length(model, layer.get(role), "kv_heads") for role in (Role.K, Role.V))
+        q, o = (_length(model, layer.get(role), "heads") for role in (Role.Q, Role.O))
+        per_token += k + v
+        per_sequence += keys * (k + v)
+        # Scores have the queries' dimension, weighted sums the values', as o's input has.
+        attention += 2 * keys * (q + o)
+    bits = KV_BITS[workload.kv_dtype]
+    return Cost(
+        model,
+        workload,
+        checkpoint.nbytes,
+        _stored(checkpoint, multiplied),
+        per_token * bits // 8,
+        per_sequence * bits // 8,
+        sum(_flops(model, m) for layer in model.layers.values() for m in layer.values()),
+        attention,
+        0 if head is None else 2 * prod(head.shape),
+    )
+
+
+def _head(model: Model) -> Module | None:
+    """What makes logits: the output head, else the embedding unless config.json unties it."""
+    if Role.HEAD in model.outside:
+        return model.outside[Role.HEAD]
+    if model.checkpoint.config.get("tie_word_embeddings") is False:
+        return None
+    return model.outside.get(Role.EMBEDDING)
+
+
+def _flops(model: Model, module: Module) -> int:
+    return sum(2 * t.parameters for t in module.tensors if len(model.roles[t.name].axes) > 1)
+
+
+def _length(model: Model, module: Module | None, space: str) -> int:
+    """How long the module's axis in `space` is; 0 where a layer has no such module."""
+    if module is None:
+        return 0
+    tensor = max(module.tensors, key=lambda t: len(t.shape))
+    return tensor.shape[model.roles[tensor.name].axes.index(space)]
+
+
+def _stored(checkpoint: Checkpoint, modules: list[Module]) -> int:
+    owners: dict[str, TensorInfo] = {}
+    for module in modules:
+        for tensor in module.tensors if module.role is not Role.BUFFER else ():
+            name = tensor.shared_with or tensor.name
+            owners[name] = checkpoint.tensors.get(name, tensor)
+    return sum(tensor.nbytes for tensor in owners.values())
+
+
+def _keys(config: Mapping[str, Any], place: int, context: int) -> int:
+    """How many of `context` tokens the layer at `place` attends to and keeps.
+
+    Keys of config.json as transformers reads them (configuration_mistral.py,
+    configuration_qwen2.py).
+    """
+    window = config.get("sliding_window")
+    if not isinstance(window, int) or window < 1 or config.get("use_sliding_window") is False:
+        return context
+    kinds = config.get("layer_types")
+    if isinstance(kinds, list) and place < len(kinds) and kinds[place] != "sliding_attention":
+        return context
+    return min(context, window)

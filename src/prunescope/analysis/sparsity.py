@@ -1,0 +1,265 @@
+"""Which weights are zero, in what patterns, and what are the others like? Module by module.
+
+Zeros inside a tensor, that is; what shapes lost is `prunescope.analysis.compare`'s. Every weight is
+read once, in pieces that fit a processor's cache, by as many threads as there are cores.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import reduce
+from math import prod
+from operator import add
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from prunescope.analysis.value_statistics import FLOATS, INTEGERS, Array, Values, statistics
+from prunescope.analysis.zero_patterns import ROWS, Share, ZeroCount
+from prunescope.architecture import Model, Role, TensorRole, describe
+from prunescope.checkpoint import Checkpoint, TensorInfo
+from prunescope.checkpoint.weights import WeightMap
+from prunescope.errors import CheckpointError
+from prunescope.extras import require
+from prunescope.steps import Progress, silent
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = require("numpy", "weights")
+
+# Elements looked at together: few enough for a cache, enough that numpy's calls cost little.
+_PIECE = 1 << 18
+# What one task of a thread reads, about; and what is read before pages are given back.
+_BAND_BYTES = 16 << 20
+_RELEASE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Sparsity:
+    """Zeros and values of one tensor, or of several taken together.
+
+    Attributes:
+        zeros: elements that are zero (of either sign).
+        two_four, four_eight: groups of four (eight) neighbours along the last axis, a linear
+            layer's input, of which at least two (four) are zero; None where the axis is no
+            multiple of the group, and for vectors.
+        blocks16, blocks32: square blocks that hold zeros alone, those cut off by the edge included;
+            None for vectors.
+        rows, columns: those that hold zeros alone; axes before the last count as rows. None for
+            vectors.
+        values: statistics of the finite values.
+    """
+
+    zeros: Share
+    two_four: Share | None
+    four_eight: Share | None
+    blocks16: Share | None
+    blocks32: Share | None
+    rows: Share | None
+    columns: Share | None
+    values: Values
+
+    def __add__(self, other: Sparsity) -> Sparsity:
+        return Sparsity(
+            self.zeros + other.zeros,
+            _both(self.two_four, other.two_four),
+            _both(self.four_eight, other.four_eight),
+            _both(self.blocks16, other.blocks16),
+            _both(self.blocks32, other.blocks32),
+            _both(self.rows, other.rows),
+            _both(self.columns, other.columns),
+            self.values + other.values,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSparsity:
+    """One stored tensor's.
+
+    Attributes:
+        layer: its number; None outside the layers.
+        role: what it is, and which space each of its axes lies in.
+    """
+
+    layer: int | None
+    role: TensorRole
+    tensor: TensorInfo
+    found: Sparsity
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSparsity:
+    """Every stored tensor of a model but buffers, in file order; tied ones once."""
+
+    model: Model
+    tensors: tuple[TensorSparsity, ...]
+
+    @property
+    def total(self) -> Sparsity:
+        """All of them together."""
+        return reduce(add, (t.found for t in self.tensors))
+
+    def by_role(self) -> dict[Role, Sparsity]:
+        """Weights and biases of a role over all layers, in the vocabulary's order."""
+        roles = [role for role in Role if any(t.role.role is role for t in self.tensors)]
+        return {
+            role: reduce(add, (t.found for t in self.tensors if t.role.role is role))
+            for role in roles
+        }
+
+    def by_module(self) -> dict[tuple[int | None, Role], Sparsity]:
+        """Weight and bias of each module together, in file order."""
+        modules: dict[tuple[int | None, Role], Sparsity] = {}
+        for tensor in self.tensors:
+            key = (tensor.layer, tensor.role.role)
+            modules[key] = modules[key] + tensor.found if key in modules else tensor.found
+        return modules
+
+
+def sparsity(checkpoint: Checkpoint, progress: Progress = silent) -> ModelSparsity:
+    """Read every weight of a model.
+
+    Args:
+        checkpoint: a model here, of float or integer types.
+        progress: called with the number of steps; yields what counts one of them off.
+
+    Raises:
+        ArchitectureError: an adapter, or an unknown family.
+        CheckpointError: weights that are remote, quantised, in pieces or cut off.
+        MissingExtra: numpy is not installed.
+    """
+    model = describe(checkpoint)
+    chosen = [
+        (layer, model.roles[t.name], t)
+        for layer, modules in [*model.layers.items(), (None, model.outside)]
+        for module in modules.values()
+        for t in module.tensors
+        if module.role is not Role.BUFFER and t.shared_with is None
+    ]
+    position = {name: place for place, name in enumerate(checkpoint.tensors)}
+    chosen.sort(key=lambda entry: position[entry[2].name])
+    with WeightMap() as weights:
+        # All of them first: what cannot be read should not show after minutes.
+        matrices = [_matrix(weights, tensor) for _, _, tensor in chosen]
+        found = _counted(weights, [t for _, _, t in chosen], matrices, progress)
+    pairs = zip(chosen, found, strict=True)
+    return ModelSparsity(model, tuple(TensorSparsity(*entry, result) for entry, result in pairs))
+
+
+def _matrix(weights: WeightMap, tensor: TensorInfo) -> Array:
+    """The tensor over the mapped file as [rows, columns]: words of its floats, or integers."""
+    view = weights.view(tensor)
+    if tensor.dtype in INTEGERS:
+        kind = np.dtype(INTEGERS[tensor.dtype])
+    elif tensor.dtype in FLOATS:
+        kind = np.dtype(f"u{FLOATS[tensor.dtype].bits // 8}")
+    else:
+        raise CheckpointError(
+            tensor.file, f"tensor {tensor.name!r}: values of type {tensor.dtype} cannot be counted"
+        )
+    shape = tensor.shape or (1,)
+    if not tensor.parameters:
+        return np.empty((0, shape[-1]), kind)
+    array = np.frombuffer(view, kind)
+    if tensor.strides is not None:
+        steps = [kind.itemsize * stride for stride in tensor.strides]
+        array = np.lib.stride_tricks.as_strided(array, shape, steps, writeable=False)
+    return array.reshape(prod(shape[:-1]), shape[-1])
+
+
+def _counted(
+    weights: WeightMap, tensors: list[TensorInfo], matrices: list[Array], progress: Progress
+) -> list[Sparsity]:
+    tasks = [(n, band) for n, matrix in enumerate(matrices) for band in _bands(matrix)]
+    zeros = [ZeroCount(matrix.shape[1]) for matrix in matrices]
+    lock = Lock()
+    unreleased = 0
+
+    def work(task: tuple[int, slice]) -> Values:
+        nonlocal unreleased
+        number, band = task
+        part = matrices[number][band]
+        counted, measured = _band(part, tensors[number].dtype)
+        with lock:
+            zeros[number] += counted
+            unreleased += part.nbytes
+            if unreleased >= _RELEASE_BYTES:
+                unreleased = 0
+                weights.release()
+        return measured
+
+    values = [Values() for _ in matrices]
+    pool = ThreadPoolExecutor(_cores())
+    try:
+        with progress(len(tasks)) as tick:
+            # In the tasks' order: the same file gives the same figures to the last bit.
+            for (number, _), measured in zip(tasks, pool.map(work, tasks), strict=True):
+                values[number] += measured
+                tick()
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return [_result(*of) for of in zip(tensors, matrices, zeros, values, strict=True)]
+
+
+def _bands(matrix: Array) -> Iterator[slice]:
+    rows, columns = matrix.shape
+    step = _rows(_BAND_BYTES // matrix.itemsize, columns)
+    for start in range(0, rows, step):
+        yield slice(start, start + step)
+
+
+def _rows(elements: int, columns: int) -> int:
+    """Rows of about so many elements: whole blocks."""
+    return max(ROWS, elements // max(1, columns) // ROWS * ROWS)
+
+
+def _band(part: Array, dtype: str) -> tuple[ZeroCount, Values]:
+    rows, columns = part.shape
+    counted, measured = ZeroCount(columns), Values()
+    step = _rows(_PIECE, columns)
+    scratch = np.empty(_PIECE + 3, np.uint32)
+    for start in range(0, rows, step):
+        tile = np.ascontiguousarray(part[start : start + step])
+        flat = tile.reshape(-1)
+        has_zero = False
+        for place in range(0, flat.size, _PIECE):
+            found, zero_here = statistics(flat[place : place + _PIECE], dtype, scratch)
+            measured += found
+            has_zero |= zero_here
+        if has_zero:
+            counted.add(tile, dtype)
+        else:
+            counted.add_full()
+    return counted, measured
+
+
+def _result(tensor: TensorInfo, matrix: Array, count: ZeroCount, values: Values) -> Sparsity:
+    rows, columns = matrix.shape
+    zeros = Share(count.zeros, matrix.size)
+    if len(tensor.shape) < 2:
+        return Sparsity(zeros, None, None, None, None, None, None, values)
+    return Sparsity(
+        zeros,
+        Share(count.two_four, matrix.size // 4) if columns % 4 == 0 else None,
+        Share(count.four_eight, matrix.size // 8) if columns % 8 == 0 else None,
+        Share(count.blocks16, -(-rows // 16) * -(-columns // 16)),
+        Share(count.blocks32, -(-rows // 32) * -(-columns // 32)),
+        Share(count.empty_rows, rows),
+        Share(count.empty_columns if rows else 0, columns),
+        values,
+    )
+
+
+def _both(one: Share | None, other: Share | None) -> Share | None:
+    if one is None or other is None:
+        return one or other
+    return one + other
+
+
+def _cores() -> int:
+    # What this process may use, which a container limits; macOS does not say.
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

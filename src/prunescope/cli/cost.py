@@ -1,0 +1,79 @@
+"""`prunescope cost`: what does a model cost to run, and what does pruning save?"""
+
+from __future__ import annotations
+
+import click
+
+from prunescope.analysis.cost import KV_BITS
+from prunescope.analysis.devices import Device, devices
+from prunescope.cli.run import language_option
+from prunescope.report.messages import Messages
+
+
+def subcommand(say: Messages) -> click.Command:
+    """`prunescope cost ORIGINAL [PRUNED]`."""
+    example = "prunescope cost Llama-3-8B-Instruct prune_log/llama_prune --device h200 --batch 8"
+    positive = click.FloatRange(min=0, min_open=True)
+
+    @click.command("cost", help=say("help_cost", example=example))
+    @click.argument("original")
+    @click.argument("pruned", required=False)
+    @click.option("--context", default=4096, show_default=True, type=click.IntRange(min=1),
+                  help=say("help_context"))  # fmt: skip
+    @click.option("--batch", default=1, show_default=True, type=click.IntRange(min=1),
+                  help=say("help_batch"))  # fmt: skip
+    @click.option("--kv-dtype", default="bf16", show_default=True, type=click.Choice(list(KV_BITS)),
+                  help=say("help_kv_dtype"))  # fmt: skip
+    @click.option("--device", type=click.Choice(list(devices())), help=say("help_cost_device"))
+    @click.option("--bandwidth", type=positive, help=say("help_bandwidth"))
+    @click.option("--flops", type=positive, help=say("help_flops"))
+    @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
+    @language_option(say)
+    def command(
+        original: str, pruned: str | None, context: int, batch: int, kv_dtype: str,
+        device: str | None, bandwidth: float | None, flops: float | None, as_json: bool,
+    ) -> None:  # fmt: skip
+        chosen = _device(device, bandwidth, flops)
+        paths = [path for path in (original, pruned) if path]
+        _cost(say, paths, (context, batch, kv_dtype), chosen, as_json)
+
+    return command
+
+
+def _device(name: str | None, bandwidth: float | None, flops: float | None) -> Device | None:
+    known = devices()[name] if name else None
+    if bandwidth is None and flops is None:
+        return known
+    if known is None and (bandwidth is None or flops is None):
+        raise click.UsageError("--bandwidth and --flops belong together, or to a --device")
+    return Device(
+        known.title if known else None,
+        known.bandwidth if known and bandwidth is None else (bandwidth or 0) * 1e9,
+        known.flops if known and flops is None else (flops or 0) * 1e12,
+        known.memory if known else None,
+        known.source if known else None,
+    )
+
+
+def _cost(
+    say: Messages,
+    paths: list[str],
+    asked: tuple[int, int, str],
+    device: Device | None,
+    as_json: bool,
+) -> None:
+    from prunescope.analysis.cost import Workload, cost
+    from prunescope.checkpoint import open_checkpoint
+
+    context, batch, kv_dtype = asked
+    workload = Workload(context, batch, kv_dtype)
+    costs = [cost(open_checkpoint(path), workload) for path in paths]
+    if as_json:
+        from prunescope.report.cost_json import costs_json
+
+        click.echo(costs_json(costs, device))
+        return
+    from prunescope.report.console import Screen
+    from prunescope.report.cost import print_costs
+
+    print_costs(costs, device, Screen(), say)
