@@ -44,5 +44,7 @@ def first_line(error: BaseException, limit: int = 200) -> str:
 
 def printable(text: str, limit: int = 400) -> str:
     """`text` on one line, control characters escaped: names in a file come from strangers."""
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    # No character becomes shorter, and a stranger's text may have a hundred million.
+    cut = text[: limit + 1]
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -53,6 +53,16 @@ EVASIONS = {
         pickle.dumps(["a"]) + pickle.dumps(Reduced(os.system, "true"), 4),
         {f"{os.name}.system"},
     ),
+    # Whoever reads a file in pieces must read on in the second one too.
+    "a long pickle behind a long one": (
+        b"\x80\x02"
+        + text("a" * (300 << 10))
+        + b".\x80\x02"
+        + text("b" * (2 << 20))
+        + b"0"
+        + called("os", "system"),
+        {"os.system"},
+    ),
     "torch's magic number computed": (
         b"\x80\x02c__builtin__\neval\nX\x16\x00\x00\x000x1950A86A20F9469CFC6C\x85R."
         + pickle.dumps(1001, 2)

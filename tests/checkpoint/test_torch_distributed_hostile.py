@@ -74,7 +74,10 @@ LIES: dict[str, tuple[Callable[[Metadata], Any], str]] = {
     "a smaller whole": (lambda m: of_size(m, 3, 6), "lies outside"),
     "a whole of other axes": (lambda m: of_size(m, 24), "other axes"),
     "a size that is none": (lambda m: of_size(m, 4, -6), "lacks its size"),
-    "a smaller piece": (lambda m: chunks(m, chunk([0, 0], [2, 6])), r"F32 \[4, 6\].*F32 \[2, 6\]"),
+    "a smaller piece": (
+        lambda m: (of_size(m, 2, 6), chunks(m, chunk([0, 0], [2, 6]))),
+        r"F32 \[4, 6\].*F32 \[2, 6\]",
+    ),
     "another dtype": (another_dtype, r"is F32 \[4, 6\], .*says I32"),
     "a dtype that is none": (
         lambda m: setattr(m.state_dict_metadata["w"].properties, "dtype", "float32"),

@@ -27,7 +27,12 @@ SUFFIXES = (*_PICKLED, ".safetensors", ".gguf")
 _IN_ARCHIVES = (".pkl", ".pickle", ".debug_pkl")
 _HEAD = 512
 _LEGACY_PICKLES = 5
-MAX_PICKLES = 1000
+# TorchScript has one for each file of code.
+MAX_PICKLES = 10_000
+# Of all pickles of a file together: the length of a string that is passed over counts too.
+MAX_BYTES = 4 * MAX_PICKLE
+# Of all files of a folder together; a whole pickled model names some hundreds.
+MAX_FINDINGS = 100_000
 PICKLE = "pickle"
 
 
@@ -83,7 +88,14 @@ def scan(path: str | Path) -> tuple[FileScan, ...]:
     names = [n for n in folder.names() if n.endswith(SUFFIXES)]
     if not names:
         raise CheckpointError(folder, f"nothing here to scan: no {', '.join(SUFFIXES)}")
-    return tuple(_scanned(folder.file(n)) for n in names)
+    scans, findings = [], 0
+    for file_name in names:
+        scans.append(_scanned(folder.file(file_name)))
+        findings += len(scans[-1].findings)
+        if findings > MAX_FINDINGS:
+            cause = f"its files name over {MAX_FINDINGS} globals: scan them one by one"
+            raise CheckpointError(folder, cause)
+    return tuple(scans)
 
 
 def _scanned(file: File) -> FileScan:
@@ -95,7 +107,7 @@ def _scanned(file: File) -> FileScan:
         if kind == "torch zip":
             return _merged(file, kind, _in_archive(file))
         if kind == "torch legacy" or is_pickle(head):
-            pickles = _in_stream(file, is_legacy=kind == "torch legacy")
+            pickles = _in_stream(PickleStream(file), is_legacy=kind == "torch legacy")
             return _merged(file, kind or PICKLE, pickles)
         if kind is not None:
             return FileScan(str(file), kind)
@@ -111,9 +123,11 @@ def _scanned(file: File) -> FileScan:
 
 def _text_pickle(file: File) -> FileScan:
     """Protocols 0 and 1 have no first byte of their own: what does not parse is no pickle."""
-    if _is_none(PickleStream(file).next()):
+    stream = PickleStream(file)
+    first = stream.next()
+    if _is_none(first):
         return FileScan(str(file), None)
-    return _merged(file, PICKLE, _in_stream(file, is_legacy=False))
+    return _merged(file, PICKLE, _in_stream(stream, is_legacy=False, first=first))
 
 
 def _is_none(found: Pickled) -> bool:
@@ -123,28 +137,39 @@ def _is_none(found: Pickled) -> bool:
 
 def _in_archive(file: File) -> Iterator[tuple[str, Pickled]]:
     left = pickle_machine.MAX_OPCODES
-    for record in read_directory(file).values():
-        if record.name.lower().endswith(_IN_ARCHIVES):
-            found = examine(read_record(file, record, MAX_PICKLE), 0, left)
-            left -= found.opcodes
-            yield f"{record.name}: ", found
+    records = [r for r in read_directory(file).values() if r.name.lower().endswith(_IN_ARCHIVES)]
+    if len(records) > MAX_PICKLES or sum(r.size for r in records) > MAX_BYTES:
+        raise CheckpointError(file, _over_bounds("in one archive"))
+    for record in records:
+        found = examine(read_record(file, record, MAX_PICKLE), 0, left)
+        left -= found.opcodes
+        yield f"{record.name}: ", found
 
 
-def _in_stream(file: File, is_legacy: bool) -> Iterator[tuple[str, Pickled]]:
-    stream = PickleStream(file)
+def _in_stream(
+    stream: PickleStream, is_legacy: bool, first: Pickled | None = None
+) -> Iterator[tuple[str, Pickled]]:
+    """The pickles of a file; `first` is the one that was read already."""
+    size = stream.file.size
     for count in range(_LEGACY_PICKLES if is_legacy else MAX_PICKLES):
-        if stream.position >= file.size:
+        start = 0 if count == 0 else stream.position
+        if start >= size:
             return
-        start = stream.position
-        found = stream.next()
+        found = first if first is not None and count == 0 else stream.next()
         if count and not is_legacy and _is_none(found):
             # Whatever lies behind a pickle: its reader stops there.
             return
         yield f"the pickle at byte {start}: ", found
         if found.error:
             return
-    if not is_legacy and stream.position < file.size:
-        raise CheckpointError(file, f"over {MAX_PICKLES} pickles one behind the other")
+        if stream.position > MAX_BYTES:
+            break
+    if not is_legacy and stream.position < size:
+        raise CheckpointError(stream.file, _over_bounds("one behind the other"))
+
+
+def _over_bounds(where: str) -> str:
+    return f"over {MAX_PICKLES} pickles or {MAX_BYTES >> 20} MiB of them {where}"
 
 
 def _merged(file: File, kind: str, pickles: Iterator[tuple[str, Pickled]]) -> FileScan:
@@ -158,6 +183,9 @@ def _merged(file: File, kind: str, pickles: Iterator[tuple[str, Pickled]]) -> Fi
             for found, use in pickle.uses.items():
                 named[found] = named.get(found, 0) + use.named
                 called[found] = called.get(found, 0) + use.called
+            if len(named) > pickle_machine.MAX_GLOBALS:
+                cause = f"over {pickle_machine.MAX_GLOBALS} different globals in its pickles"
+                raise CheckpointError(file, cause)
             if pickle.error is not None:
                 error = error or f"{place}{pickle.error}"
     except CheckpointError as err:

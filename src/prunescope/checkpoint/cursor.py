@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from typing import Any
+import sys
+from typing import Any, NoReturn
 
 from prunescope.checkpoint.storage import File
 from prunescope.errors import CheckpointError
@@ -12,6 +13,9 @@ from prunescope.errors import CheckpointError
 _FIRST_CHUNK = 1 << 20
 _LAST_CHUNK = 16 << 20
 MAX_TEXT = 16 << 20
+# Memory of all texts and numbers that are kept: chat templates and names make a hundredth.
+MAX_KEPT = 64 << 20
+_NUMBER = 40
 # The tokens and merges of the largest public vocabularies make a quarter of this.
 MAX_SKIPPED = 4_000_000
 _LENGTH = struct.Struct("<Q")
@@ -29,6 +33,7 @@ class Cursor:
         self._base = 0
         self._chunk = _FIRST_CHUNK
         self._skipped = 0
+        self._kept = 0
 
     @property
     def position(self) -> int:
@@ -40,6 +45,13 @@ class Cursor:
         layout = struct.Struct("<" + code)
         return layout.unpack(self.take(layout.size))[0]
 
+    def numbers(self, code: str, count: int) -> tuple[Any, ...]:
+        """The next `count` numbers of struct's type `code`."""
+        layout = struct.Struct("<" + code)
+        self._check_room(count * layout.size)
+        self._keep(count * _NUMBER)
+        return tuple(n for (n,) in layout.iter_unpack(self.take(count * layout.size)))
+
     def text(self) -> str:
         """The UTF-8 text of at most 16 MiB that follows its length (8 bytes)."""
         length, start = self.number("Q"), self.position
@@ -47,9 +59,11 @@ class Cursor:
             self._check_room(length)
             raise CheckpointError(self.file, f"text of {length} bytes at byte {start}")
         try:
-            return self.take(length).decode("utf-8")
+            text = self.take(length).decode("utf-8")
         except UnicodeDecodeError:
             raise CheckpointError(self.file, f"text at byte {start} is not UTF-8") from None
+        self._keep(sys.getsizeof(text))
+        return text
 
     def take(self, length: int) -> bytes:
         """The next `length` bytes."""
@@ -74,7 +88,7 @@ class Cursor:
         """
         self._skipped += count
         if self._skipped > MAX_SKIPPED:
-            raise CheckpointError(self.file, f"{self._what} has more entries than any model needs")
+            self._refuse()
         # Half a million times: what lies at hand is passed without a call.
         length_at, size = _LENGTH.unpack_from, _LENGTH.size
         for _ in range(count):
@@ -87,6 +101,14 @@ class Cursor:
                 self._at = end
             else:
                 self.skip(end - self._at)
+
+    def _keep(self, nbytes: int) -> None:
+        self._kept += nbytes
+        if self._kept > MAX_KEPT:
+            self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise CheckpointError(self.file, f"{self._what} has more entries than any model needs")
 
     def _fetch(self, length: int) -> None:
         """Have the next `length` bytes at hand."""

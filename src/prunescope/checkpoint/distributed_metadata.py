@@ -14,13 +14,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from prunescope.checkpoint.dtypes import TORCH_DTYPES
-from prunescope.checkpoint.pickle_machine import interpret
+from prunescope.checkpoint.pickle_machine import MAX_PICKLE, interpret
 from prunescope.checkpoint.pickle_values import Call, Dict, Global, PickleError
 from prunescope.checkpoint.storage import File
 from prunescope.checkpoint.torch_storage import is_count
 from prunescope.errors import CheckpointError
 
-MAX_METADATA = 256 << 20
+# A pickle within its bounds holds some 22,000 pieces as torch writes them; a stranger's may list
+# one object again and again.
+MAX_PIECES = 20_000
+MAX_ENTRIES = 100_000
+_MAX_FIELDS = 64
 Sizes = tuple[int, ...]
 
 
@@ -63,8 +67,8 @@ def read_metadata(file: File) -> SavedState:
     Raises:
         CheckpointError: it is no pickled Metadata, or one whose parts are malformed.
     """
-    if file.size > MAX_METADATA:
-        raise CheckpointError(file, f"metadata is over {MAX_METADATA >> 20} MiB")
+    if file.size > MAX_PICKLE:
+        raise CheckpointError(file, f"metadata is over {MAX_PICKLE >> 20} MiB")
     try:
         root = interpret(file.read(0, file.size)).root
     except PickleError as err:
@@ -75,19 +79,23 @@ def read_metadata(file: File) -> SavedState:
     stored = fields.get("storage_data")
     if not isinstance(stored, Dict):
         raise CheckpointError(file, "says nowhere where its tensors are stored")
-    planner = fields.get("planner_data")
+    planner, entries = fields.get("planner_data"), fields.get("state_dict_metadata")
+    if any(isinstance(d, Dict) and len(d.pairs) > MAX_ENTRIES for d in (stored, planner, entries)):
+        raise CheckpointError(file, f"lists over {MAX_ENTRIES} entries")
     paths = planner.by_name() if isinstance(planner, Dict) else {}
-    entries = fields.get("state_dict_metadata")
-    tensors = {}
+    tensors, pieces = {}, 0
     for name, entry in (entries.by_name() if isinstance(entries, Dict) else {}).items():
         # What is no tensor is there as bytes of its own.
-        if _fields(entry, "TensorStorageMetadata") is not None:
-            tensors[name] = _saved(name, entry, paths.get(name), file)
+        if (found := _fields(entry, "TensorStorageMetadata")) is not None:
+            chunks = found.get("chunks")
+            pieces += len(chunks) if isinstance(chunks, list) else 0
+            if pieces > MAX_PIECES:
+                raise CheckpointError(file, f"lists over {MAX_PIECES} pieces of tensors")
+            tensors[name] = _saved(name, found, paths.get(name), file)
     return SavedState(tensors, _places(stored, file))
 
 
-def _saved(name: str, entry: Any, path: Any, file: File) -> Saved:
-    fields = _fields(entry, "TensorStorageMetadata") or {}
+def _saved(name: str, fields: Mapping[str, Any], path: Any, file: File) -> Saved:
     shape, chunks = _sizes(fields.get("size")), fields.get("chunks")
     if shape is None or not isinstance(chunks, list):
         raise CheckpointError(file, f"tensor {name!r} lacks its size or chunks")
@@ -113,10 +121,12 @@ def _dtype(name: str, fields: Mapping[str, Any], file: File) -> str:
 
 def _path(name: str, path: Any) -> tuple[str, ...]:
     """The keys that led to a tensor; its name alone where they do not add up to that."""
-    if isinstance(path, tuple) and path and all(type(key) in (str, int) for key in path):
-        keys = tuple(str(key) for key in path)
-        if ".".join(keys) == name:
-            return keys
+    # The name's length first: a stranger's path may be long, and the same for all names.
+    if isinstance(path, tuple) and 0 < len(path) <= len(name) + 1:
+        keys = tuple(str(key) if is_count(key) else key for key in path)
+        texts = [key for key in keys if isinstance(key, str)]
+        if len(texts) == len(keys) and sum(map(len, texts)) + len(keys) - 1 == len(name):
+            return tuple(texts) if ".".join(texts) == name else (name,)
     return (name,)
 
 
@@ -147,7 +157,9 @@ def _fields(value: Any, name: str) -> dict[str, Any] | None:
         return None
     if value.function.name != name:
         return None
-    return value.state.by_name() if isinstance(value.state, Dict) else {}
+    state = value.state
+    # By name, whatever there is is gone through.
+    return state.by_name() if isinstance(state, Dict) and len(state.pairs) <= _MAX_FIELDS else {}
 
 
 def _sizes(value: Any) -> Sizes | None:

@@ -22,6 +22,8 @@ _PREFERRED = (
     "pytorch_model.bin" + INDEX_SUFFIX,
 )
 _SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
+# Six times the most that a public model has.
+MAX_FILES = 5000
 # What training leaves beside the weights; never a model.
 _NOT_WEIGHTS = {"training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt"}
 
@@ -43,6 +45,7 @@ def weight_files(folder: Folder, name: str | None) -> tuple[dict[str, File], dic
         place = folder.file(name)
         raise CheckpointError(place, "holds pieces of a distributed checkpoint: name its folder")
     shards = gguf_split.shard_names(folder, name)
+    _check_count(folder, shards)
     return {
         shard: folder.named(shard) if shard == name else folder.file(shard) for shard in shards
     }, {}
@@ -89,14 +92,21 @@ def find_weights(folder: Folder) -> tuple[dict[str, File], dict[str, str]]:
     for suffix in _SUFFIXES:
         found = _weights(names, suffix)
         if found:
+            _check_count(folder, found)
             return {name: folder.file(name) for name in found}, {}
     if shards := gguf_split.model_names(folder, names):
+        _check_count(folder, shards)
         return {name: folder.file(name) for name in shards}, {}
     raise NoWeights(folder, f"no weights here: no {', '.join(_SUFFIXES)} or {gguf_split.SUFFIX}")
 
 
 def _weights(names: Sequence[str], suffix: str) -> list[str]:
     return [name for name in names if name.endswith(suffix) and name not in _NOT_WEIGHTS]
+
+
+def _check_count(place: object, files: Sequence[str]) -> None:
+    if len(files) > MAX_FILES:
+        raise CheckpointError(place, f"{len(files)} weight files: over {MAX_FILES}")
 
 
 def read_index(folder: Folder, name: str) -> tuple[dict[str, File], dict[str, str]]:
@@ -108,7 +118,9 @@ def read_index(folder: Folder, name: str) -> tuple[dict[str, File], dict[str, st
         raise CheckpointError(file, "shard index has no weight_map")
     if not all(isinstance(shard, str) for shard in places.values()):
         raise CheckpointError(file, "weight_map names a file that is not a string")
-    shards = {shard: folder.file(shard) for shard in sorted(set(places.values()))}
+    shards_named = sorted(set(places.values()))
+    _check_count(file, shards_named)
+    shards = {shard: folder.file(shard) for shard in shards_named}
     missing = folder.missing(shards)
     if missing is not None:
         raise CheckpointError(file, f"shard {missing!r} is missing")

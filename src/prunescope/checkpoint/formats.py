@@ -42,6 +42,11 @@ def _is_legacy(head: bytes) -> bool:
     return is_pickle(head) and _MAGIC in head[:32]
 
 
+def _has_header(head: bytes) -> bool:
+    """Whether a JSON object can begin behind the length; before it there may be whitespace."""
+    return len(head) > 8 and head[8:].lstrip(b" \t\n\r")[:1] in (b"{", b"")
+
+
 # How a pickle of 0x1950A86A20F9469CFC6C ends, as bytes and as text (protocol 1).
 _MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _MAGIC_TEXT = b"L119547037146038801333356L\n."
@@ -59,7 +64,7 @@ FORMATS = (
     Format(
         "safetensors",
         "prunescope.checkpoint.safetensors",
-        lambda head, size: head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size,
+        lambda head, size: _has_header(head) and int.from_bytes(head[:8], "little") <= size,
     ),
     Format("GGUF", "prunescope.checkpoint.gguf", lambda head, _: head.startswith(b"GGUF")),
 )
@@ -75,7 +80,7 @@ _OTHERS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     ),
     (
         # The first bytes may also be the length of a damaged safetensors file's header.
-        lambda head: is_pickle(head) and head[8:9] != b"{",
+        lambda head: is_pickle(head) and not _has_header(head),
         "is a bare pickle, not a model that torch.save wrote: load it where it was made and save "
         "its state dict (prunescope scan  lists what loading it would run)",
     ),

@@ -14,12 +14,13 @@ from collections.abc import Iterable
 from prunescope.checkpoint.cursor import Cursor
 from prunescope.checkpoint.ggml_types import GGML_TYPES
 from prunescope.checkpoint.gguf_config import Value, config_of
-from prunescope.checkpoint.jsonfile import MAX_OBJECTS
 from prunescope.checkpoint.safetensors import MAX_ELEMENTS
 from prunescope.checkpoint.storage import File
 from prunescope.checkpoint.types import Contents, TensorInfo
 from prunescope.errors import CheckpointError
 
+# llama.cpp keeps all experts of a layer in one tensor: the largest models have two thousand.
+MAX_TENSORS = 100_000
 MAX_KEYS = 100_000
 MAX_AXES = 4
 # Longer arrays of numbers belong to the vocabulary; shorter ones may say how layers differ.
@@ -60,7 +61,7 @@ def read(file: File) -> Contents:
     if version not in (2, 3):
         raise CheckpointError(file, f"GGUF version {version}: only 2 and 3 are read")
     tensor_count, key_count = cursor.number("Q"), cursor.number("Q")
-    if tensor_count > MAX_OBJECTS or key_count > MAX_KEYS:
+    if tensor_count > MAX_TENSORS or key_count > MAX_KEYS:
         raise CheckpointError(file, "the GGUF header has more entries than any model needs")
     values = _values(cursor, key_count)
     alignment = values.get("general.alignment", _ALIGNMENT)
@@ -107,11 +108,10 @@ def _array(cursor: Cursor, key: str) -> Value | None:
         return None
     if kind not in _SCALARS:
         raise CheckpointError(cursor.file, f"GGUF array {key!r} has unknown type {kind}")
-    item = struct.Struct("<" + _SCALARS[kind])
     if length > _KEPT_ARRAY:
-        cursor.skip(length * item.size)
+        cursor.skip(length * struct.calcsize("<" + _SCALARS[kind]))
         return None
-    return tuple(value for (value,) in item.iter_unpack(cursor.take(length * item.size)))
+    return cursor.numbers(_SCALARS[kind], length)
 
 
 def _tensors(cursor: Cursor, count: int, alignment: int) -> dict[str, TensorInfo]:

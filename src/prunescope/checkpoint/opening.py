@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from prunescope.checkpoint import gguf_split
 from prunescope.checkpoint.adapter import ADAPTER_CONFIG, adapter_in
+from prunescope.checkpoint.budget import Budget
 from prunescope.checkpoint.folder import METADATA, is_distributed, weight_files
 from prunescope.checkpoint.formats import read
 from prunescope.checkpoint.jsonfile import read_beside
@@ -46,7 +47,8 @@ def _open(path: str, folder: Folder, name: str | None) -> Checkpoint:
         return _distributed(path, folder)
     files, places = weight_files(folder, name)
     # The config is one more thing to wait for at the same time.
-    calls: list[Callable[[], Any]] = [partial(read, file) for file in files.values()]
+    budget = Budget()
+    calls: list[Callable[[], Any]] = [partial(_read, file, budget) for file in files.values()]
     calls.append(partial(read_beside, folder, CONFIG))
     *found, beside = _results(calls, far=any(file.local is None for file in files.values()))
     formats = sorted({kind for kind, _ in found})
@@ -76,6 +78,11 @@ def _open(path: str, folder: Folder, name: str | None) -> Checkpoint:
         adapter,
         any(content.mixed for content in contents),
     )
+
+
+def _read(file: File, budget: Budget) -> tuple[str, Contents]:
+    kind, contents = read(file)
+    return kind, budget.spend(file, contents)
 
 
 def _logical(tensors: dict[str, TensorInfo], config: Mapping[str, Any]) -> dict[str, TensorInfo]:

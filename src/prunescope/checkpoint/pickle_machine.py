@@ -31,7 +31,7 @@ MAX_PICKLE = 64 << 20
 MAX_OPCODES = 2_500_000
 # Picklers number the memo from 0 or 1 on.
 MAX_MEMO = 2_500_000
-MAX_GLOBALS = 50_000
+MAX_GLOBALS = 10_000
 _STOP = 0x2E
 
 
@@ -69,13 +69,16 @@ class Pickled:
         return tuple(self.uses)
 
 
-def interpret(data: bytes, start: int = 0) -> Pickled:
+def interpret(data: bytes, start: int = 0, opcodes: int | None = None) -> Pickled:
     """Interpret the pickle at `data[start:]` up to its STOP.
+
+    Args:
+        opcodes: how many to interpret at most; MAX_OPCODES by default.
 
     Raises:
         PickleError: malformed, or past one of this module's bounds.
     """
-    found = examine(data, start)
+    found = examine(data, start, opcodes)
     if found.error is not None:
         raise found.error
     return found
@@ -115,7 +118,8 @@ class Machine(Reader):
         try:
             root = self._run(limit)
         except PickleError as err:
-            error = err
+            # Its traceback would keep the bytes alive, and itself by the frame that holds it.
+            error = err.with_traceback(None)
         except IndexError:
             error = PickleError("the pickle takes more from its stack than it put there")
         except UnicodeDecodeError:

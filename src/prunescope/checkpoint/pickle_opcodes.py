@@ -55,7 +55,11 @@ def _decimal(line: bytes) -> int:
 
 
 def _literal(line: bytes) -> int:
-    # As C's strtol: also 0x10, and 010 for 8.
+    # As C's strtol: also 0x10, and 010 for 8. Most are plain, and no exception is waited for.
+    digits = line.strip().lstrip(b"+-")
+    if digits.isdigit():
+        is_octal = digits[:1] == b"0" and not digits.strip(b"01234567")
+        return _parsed(line, (8 if is_octal else 10,))
     return _parsed(line, (0, 8, 10))
 
 

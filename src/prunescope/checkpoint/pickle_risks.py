@@ -32,6 +32,8 @@ from prunescope.checkpoint.pickle_values import COMPUTED, Global
 Risk = Literal["dangerous", "code", "safe"]
 
 _BUILTINS = "builtins"
+# A name may have half a million parts.
+_DEEPEST = max(path.count(".") for path in DANGEROUS) + 1
 # TorchScript's lists of numbers; C++ reads them.
 _SCRIPT_LISTS = "torch.jit._pickle"
 # Found wherever a model is loaded.
@@ -84,6 +86,6 @@ def _is_exception(name: str) -> bool:
 
 
 def _paths(module: str, name: str) -> Iterator[str]:
-    """`a`, `a.b`, … of `a.b` and its `name`."""
-    parts = f"{module}.{name}".split(".")
+    """`a`, `a.b`, … of `a.b` and its `name`, as far as `DANGEROUS` goes."""
+    parts = f"{module}.{name}".split(".", _DEEPEST)[:_DEEPEST]
     return (".".join(parts[:end]) for end in range(1, len(parts) + 1))

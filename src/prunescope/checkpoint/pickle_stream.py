@@ -40,22 +40,26 @@ class PickleStream:
         """
         machine = Machine(self._piece, self.position - self._start)
         found = machine.examine(self._opcodes)
-        length = _FIRST_PIECE
-        while isinstance(found.error, Truncated) and self._has_more(length):
+        while isinstance(found.error, Truncated) and (length := self._longer()):
             # Not held beside the new piece.
             self._piece = machine.data = b""
             self._piece = self.file.read(self.position, length)
             machine.continue_with(self._piece, self.position - self._start)
             self._start = self.position
             found = machine.examine(self._opcodes)
-            length = min(length * _GROWTH, MAX_PICKLE + 1)
-        if isinstance(found.error, Truncated) and len(self._piece) > MAX_PICKLE:
+        if isinstance(found.error, Truncated) and self._held > MAX_PICKLE:
             found = replace(found, error=Bound(f"a pickle of over {MAX_PICKLE >> 20} MiB"))
         self.position += found.length
         self._opcodes -= found.opcodes
         return found
 
-    def _has_more(self, length: int) -> bool:
-        """Whether a piece of `length` bytes would hold more of the pickle than this one does."""
-        held = self._start + len(self._piece) - self.position
-        return held < min(length, self.file.size - self.position)
+    @property
+    def _held(self) -> int:
+        """Bytes at hand from the pickle's first one on."""
+        return self._start + len(self._piece) - self.position
+
+    def _longer(self) -> int:
+        """Bytes of the next piece; 0 where this one holds all that there may be of the pickle."""
+        held = self._held
+        length = min(max(held * _GROWTH, _FIRST_PIECE), MAX_PICKLE + 1)
+        return length if held < min(length, self.file.size - self.position) else 0

@@ -16,29 +16,23 @@ _Box = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 def joined(
-    name: str, shape: tuple[int, ...], dtype: str, pieces: Sequence[TensorInfo], file: File
+    name: str, shape: tuple[int, ...], dtype: str, pieces: Sequence[TensorInfo]
 ) -> TensorInfo:
-    """The tensor `name`, made of `pieces`.
+    """The tensor `name`, made of `pieces` that `check_cover` found to fill it.
 
     Args:
-        pieces: each with its `start`, of `dtype`; those without an element may be left out.
-        file: what an error names.
+        pieces: each with its `start`, of `dtype`; one or more.
 
     Returns:
         A tensor stored as a whole where one piece is all of it, else one with `parts`.
-
-    Raises:
-        CheckpointError: they leave a hole, overlap or reach outside.
     """
-    filled = tuple(piece for piece in pieces if piece.parameters) or tuple(pieces[:1])
-    check_cover(name, shape, [(p.start or (), p.shape) for p in filled], file)
-    first = filled[0]
-    if len(filled) == 1 and first.shape == shape:
+    first = pieces[0]
+    if len(pieces) == 1 and first.shape == shape:
         return TensorInfo(
             name, shape, dtype, first.file, first.offset, first.nbytes, first.record, first.strides
         )
-    nbytes = sum(piece.nbytes for piece in filled)
-    return TensorInfo(name, shape, dtype, first.file, first.offset, nbytes, parts=filled)
+    nbytes = sum(piece.nbytes for piece in pieces)
+    return TensorInfo(name, shape, dtype, first.file, first.offset, nbytes, parts=tuple(pieces))
 
 
 def check_cover(name: str, shape: tuple[int, ...], boxes: Sequence[_Box], file: File) -> None:

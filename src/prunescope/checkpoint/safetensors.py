@@ -2,11 +2,16 @@
 
 Layout (https://github.com/huggingface/safetensors#format): eight bytes, little endian, with the
 header's length; the header, a JSON object of `{name: {dtype, shape, data_offsets}}`; the data,
-without holes.
+without holes. Around the object there may be whitespace, by which writers align the data.
+
+What the library refuses is refused here. What it also takes, and no writer makes, is refused too:
+a key twice, a file of no tensor at all, arrays in place of a tensor's fields, a dimension that
+passes 63 bits and a zero after it; and headers that would take more memory than any model's.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,8 +23,8 @@ from prunescope.errors import CheckpointError
 
 MAX_HEADER = 100_000_000
 MAX_ELEMENTS = 1 << 63
-
-
+_MAX_DIMENSION = 1 << 64
+_OBJECT = re.compile(rb"[ \t\n\r]*\{")
 # Holds the whole header of most shards, so that a remote one costs a single request.
 _FIRST_READ = 64 << 10
 
@@ -43,10 +48,10 @@ def read(file: File) -> Contents:
     raw = head[8 : 8 + length]
     if len(raw) < length:
         raw += file.read_exactly(len(head), length - len(raw), "the safetensors header")
-    if not raw.startswith(b"{"):
+    if not _OBJECT.match(raw):
         raise CheckpointError(file, "safetensors header does not start with '{'")
     header = parse_object(raw, file, "safetensors header")
-    metadata = _metadata(header.pop("__metadata__", {}), file)
+    metadata = _metadata(header.pop("__metadata__", None), file)
     start = 8 + length
     tensors = {name: _tensor(name, entry, start, file) for name, entry in header.items()}
     _check_layout(tensors, start, size, file)
@@ -54,6 +59,8 @@ def read(file: File) -> Contents:
 
 
 def _metadata(value: Any, file: File) -> dict[str, str]:
+    if value is None:
+        return {}
     if not isinstance(value, Mapping) or not all(isinstance(v, str) for v in value.values()):
         raise CheckpointError(file, "__metadata__ is not a map of strings")
     return dict(value)
@@ -67,7 +74,9 @@ def _tensor(name: str, entry: Any, start: int, file: File) -> TensorInfo:
     if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
         raise CheckpointError(file, f"tensor {name!r} has unknown dtype {dtype!r}")
     # type() and not isinstance(): JSON's true is an int to Python.
-    if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
+    if not isinstance(shape, list) or not all(
+        type(n) is int and 0 <= n < _MAX_DIMENSION for n in shape
+    ):
         raise CheckpointError(file, f"tensor {name!r} has an invalid shape")
     if type(begin) is not int or type(end) is not int or not 0 <= begin <= end:
         raise CheckpointError(file, f"tensor {name!r} has invalid data_offsets")

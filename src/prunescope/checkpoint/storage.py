@@ -16,6 +16,9 @@ from pathlib import Path, PurePosixPath
 
 from prunescope.errors import CheckpointError
 
+# A folder in a folder is the deepest that weights are kept.
+MAX_DEPTH = 16
+
 
 class File(ABC):
     """Bytes that can be read from any place. `str()` of it is what an error names."""
@@ -219,3 +222,6 @@ def check_name(folder: object, name: str) -> None:
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts or "\0" in name or "\\" in name:
         raise CheckpointError(folder, f"file name {name!r} leads out of the folder")
+    if len(pure.parts) > MAX_DEPTH:
+        # Each step is followed for each of a stranger's names.
+        raise CheckpointError(folder, f"file name {name!r} lies over {MAX_DEPTH} folders deep")

@@ -32,7 +32,12 @@ def config_of(modules: Iterable[Call], file: File) -> dict[str, Any]:
     Raises:
         CheckpointError: nested too deeply or too large to be a config.
     """
+    seen: set[int] = set()
     for module in modules:
+        # One may be under many names, and its attributes are gone through.
+        if id(module) in seen:
+            continue
+        seen.add(id(module))
         config = module.attributes().get("config")
         if isinstance(config, Call) and isinstance(config.state, Dict):
             found: dict[str, Any] = _Plain(file).value(config, 0)

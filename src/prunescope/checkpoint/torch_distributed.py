@@ -8,14 +8,16 @@ files `__<rank>_<n>.distcp`. In those each piece of a tensor is a `torch.save` a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from prunescope.checkpoint import safetensors, torch_zip
+from prunescope.checkpoint.budget import Budget
 from prunescope.checkpoint.distributed_metadata import Place, Saved, SavedState, read_metadata
 from prunescope.checkpoint.folder import METADATA
-from prunescope.checkpoint.pieces import joined
+from prunescope.checkpoint.jsonfile import parse_object
+from prunescope.checkpoint.pieces import check_cover, joined
 from prunescope.checkpoint.state_names import model_names
 from prunescope.checkpoint.storage import File, Folder
 from prunescope.checkpoint.types import Contents, TensorInfo
@@ -25,6 +27,7 @@ from prunescope.errors import CheckpointError
 FORMAT = "torch distributed"
 # The note that torch puts beside safetensors pieces: name → where it starts in the whole.
 _SHARDING = "DCP_SHARDING_INFO"
+_MAX_NOTE = 48 << 20
 
 
 def read(folder: Folder) -> tuple[Contents, dict[str, File]]:
@@ -58,28 +61,32 @@ def _check_ends(state: SavedState, files: Mapping[str, File]) -> None:
 
 def _tensor(name: str, key: str, state: SavedState, reader: _Pieces, metadata: File) -> TensorInfo:
     saved = state.tensors[key]
+    # A process without a share of the tensor saves an empty piece, or none: where all are empty,
+    # one of them is enough.
+    boxes = [box for box in saved.chunks if 0 not in box[1]]
+    boxes = boxes or [box for box in saved.chunks if (key, box[0]) in state.places][:1]
+    if not boxes:
+        raise CheckpointError(metadata, f"tensor {name!r} has no pieces")
+    # Before any is read: a stranger may list one many times.
+    check_cover(name, saved.shape, boxes, metadata)
     pieces = []
-    for start, sizes in saved.chunks:
+    for start, sizes in boxes:
         place = state.places.get((key, start))
         if place is None:
-            # A process without a share of the tensor saves an empty piece, or none.
-            if 0 in sizes and len(saved.chunks) > 1:
-                continue
             raise CheckpointError(metadata, f"tensor {name!r}: a piece of it is stored nowhere")
         pieces.append(reader.piece(key, start, sizes, saved, place))
-    if not pieces:
-        raise CheckpointError(metadata, f"tensor {name!r} has no pieces")
-    return joined(name, saved.shape, saved.dtype, pieces, metadata)
+    return joined(name, saved.shape, saved.dtype, pieces)
 
 
 @dataclass
 class _Pieces:
-    """Finds pieces in the files of one folder; each safetensors header is read once."""
+    """Finds pieces in the files of one folder; the safetensors header of each is read once."""
 
     folder: Folder
     metadata: File
     files: dict[str, File] = field(default_factory=dict)
-    headers: dict[tuple[str, int], Contents] = field(default_factory=dict)
+    headers: dict[str, _Header] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
 
     def piece(
         self, key: str, start: tuple[int, ...], sizes: tuple[int, ...], saved: Saved, place: Place
@@ -108,24 +115,33 @@ class _Pieces:
         return self.files[name]
 
     def _in_safetensors(self, window: Window, key: str, start: tuple[int, ...]) -> TensorInfo:
-        place = (window.name, window.start)
-        if place not in self.headers:
-            self.headers[place] = safetensors.read(window)
-        contents = self.headers[place]
-        if key not in contents.tensors or not _starts_at(contents, key, start):
+        if str(window) not in self.headers:
+            contents = self.budget.spend(window, safetensors.read(window))
+            note = contents.metadata.get(_SHARDING)
+            starts = parse_object(note.encode(), window, _SHARDING, _MAX_NOTE) if note else None
+            self.headers[str(window)] = _Header(window.start, contents.tensors, starts)
+        header = self.headers[str(window)]
+        if window.start != header.start:
+            raise CheckpointError(window, "holds safetensors pieces at two places")
+        if key not in header.tensors or not header.says(key, start):
             raise CheckpointError(window, f"tensor {key!r}: its piece at {list(start)} is missing")
-        return contents.tensors[key]
+        return header.tensors[key]
 
 
-def _starts_at(contents: Contents, key: str, start: tuple[int, ...]) -> bool:
-    """Whether the file's own note, where it has one, says so too.
+@dataclass(frozen=True)
+class _Header:
+    """A safetensors file of pieces that begins at byte `start`, with its own note, if any."""
 
-    A process with two pieces of one tensor writes them under one name, and the last remains.
-    """
-    note = contents.metadata.get(_SHARDING)
-    if note is None:
-        return True
-    try:
-        return bool(json.loads(note)[key]["saved_offsets"] == list(start))
-    except (ValueError, RecursionError, KeyError, TypeError):
-        return False
+    start: int
+    tensors: Mapping[str, TensorInfo]
+    starts: Mapping[str, Any] | None
+
+    def says(self, key: str, start: tuple[int, ...]) -> bool:
+        """Whether the piece begins there by the note too.
+
+        A process with two pieces of one tensor writes them under one name, and the last remains.
+        """
+        if self.starts is None:
+            return True
+        found = self.starts.get(key)
+        return isinstance(found, Mapping) and found.get("saved_offsets") == list(start)

@@ -38,6 +38,8 @@ def named_modules(root: Call, file: File) -> Iterator[tuple[str, Call]]:
         CheckpointError: nested without end, or beyond this module's bounds.
     """
     children: dict[int, list[tuple[str, Call]]] = {}
+    # To know a module its attributes are gone through, and one may be under many names.
+    known: dict[int, bool] = {}
     waiting = [("", "", root, 0)]
     for _ in range(MAX_MODULES):
         if not waiting:
@@ -49,8 +51,9 @@ def named_modules(root: Call, file: File) -> Iterator[tuple[str, Call]]:
         prefix = f"{above}{name}." if depth else ""
         yield prefix, module
         if id(module) not in children:
-            own = _entries(module.attributes().get("_modules"))
-            children[id(module)] = [(name, v) for name, v in own if is_module(v)]
+            own = list(_entries(module.attributes().get("_modules")))
+            known.update((id(v), is_module(v)) for _, v in own if id(v) not in known)
+            children[id(module)] = [(name, v) for name, v in own if known[id(v)]]
         below = children[id(module)]
         # The last in, the first out: the children in their order.
         waiting.extend((prefix, name, child, depth + 1) for name, child in below[::-1])

@@ -23,6 +23,10 @@ _QUANTIZED = {
 }
 
 
+# torch numbers storages, or before torch 1.6 names them by an address.
+_MAX_KEY = 256
+
+
 @dataclass(frozen=True, slots=True)
 class StorageId:
     """What a persistent id says of a storage.
@@ -59,6 +63,8 @@ def storage_id(value: Any) -> StorageId | None:
         return None
     _, kind, name, _, elements, *view = key
     if not isinstance(kind, Global) or not isinstance(name, str) or not is_count(elements):
+        return None
+    if len(name) > _MAX_KEY:
         return None
     dtype = TORCH_STORAGES.get(kind.name)
     itemsize = DTYPE_BITS[dtype] // 8 if dtype else _QUANTIZED.get(kind.name)

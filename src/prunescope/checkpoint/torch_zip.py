@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from prunescope.checkpoint.pickle_machine import MAX_PICKLE, interpret
+from prunescope.checkpoint.pickle_machine import MAX_OPCODES, MAX_PICKLE, interpret
 from prunescope.checkpoint.pickle_values import PickleError
 from prunescope.checkpoint.storage import File
 from prunescope.checkpoint.torch_pickle import Locate, contents
 from prunescope.checkpoint.torch_storage import Place, StorageId
 from prunescope.checkpoint.torch_tensor import is_tensor, located, stored
 from prunescope.checkpoint.types import Contents, TensorInfo
-from prunescope.checkpoint.zip_directory import read_directory, read_record
+from prunescope.checkpoint.zip_directory import MAX_DIRECTORY, read_directory, read_record
 from prunescope.errors import CheckpointError
+
+# What torch.save writes of one tensor: seven records in 500 bytes, and 40 to 60 opcodes.
+_SMALL_DIRECTORY = 2048
+_SMALL_PICKLE = 2048
+_FEW_OPCODES = 150
 
 
 def read(file: File) -> Contents:
@@ -25,7 +30,7 @@ def read(file: File) -> Contents:
     Raises:
         CheckpointError: not a torch archive, malformed, big-endian or without a model.
     """
-    root, locate = _opened(file)
+    root, locate = _opened(file, MAX_DIRECTORY, MAX_PICKLE, MAX_OPCODES)
     return contents(root, locate, file)
 
 
@@ -33,28 +38,30 @@ def read_tensor(file: File, name: str) -> TensorInfo:
     """The tensor in a file that `torch.save` wrote of nothing but one tensor; `name` names it.
 
     Raises:
-        CheckpointError: as `read`, or the file holds something else.
+        CheckpointError: as `read`, or the file holds something else, or more.
     """
-    root, locate = _opened(file)
+    root, locate = _opened(file, _SMALL_DIRECTORY, _SMALL_PICKLE, _FEW_OPCODES)
     if not is_tensor(root):
         raise CheckpointError(file, f"tensor {name!r} is not one this reader knows")
     tensor = stored(root, name, file)
     return located(name, tensor, locate(tensor.storage, name), file)
 
 
-def _opened(file: File) -> tuple[Any, Locate]:
+def _opened(
+    file: File, max_directory: int, max_pickle: int, max_opcodes: int
+) -> tuple[Any, Locate]:
     """What the archive's pickle describes, and what finds the storages that it names."""
-    records = read_directory(file)
+    records = read_directory(file, max_directory)
     pickles = [r for r in records.values() if r.name.endswith("/data.pkl")]
     if len(pickles) != 1:
         raise CheckpointError(file, "a zip archive, but not one torch.save wrote")
     folder = pickles[0].name.removesuffix("data.pkl")
     order = records.get(f"{folder}byteorder")
-    if order is not None and read_record(file, order, MAX_PICKLE) != b"little":
+    if order is not None and read_record(file, order, max_pickle) != b"little":
         raise CheckpointError(file, "was saved on a big-endian machine: save it on another")
-    raw = read_record(file, pickles[0], MAX_PICKLE)
+    raw = read_record(file, pickles[0], max_pickle)
     try:
-        root = interpret(raw).root
+        root = interpret(raw, opcodes=max_opcodes).root
     except PickleError as err:
         raise CheckpointError(file, f"data.pkl: {err}") from None
 

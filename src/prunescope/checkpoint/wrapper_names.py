@@ -17,6 +17,8 @@ from prunescope.errors import CheckpointError
 
 _ANYWHERE = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
 _AROUND = ("module.", "_forward_module.")
+# DeepSpeed around DDP around FSDP is as many as there are.
+_MAX_AROUND = 8
 _LIGHTNING = "model."
 _HUGGING_FACE = ("model.model.", "model.lm_head.")
 
@@ -37,7 +39,10 @@ def without_wrappers(names: Sequence[str], file: File) -> tuple[list[str], list[
             found.update((f"{p}.", None) for p in parts[:-1] if p in _ANYWHERE)
             name = ".".join(kept)
         stripped.append(name)
-    while prefix := next((p for p in _AROUND if _all_begin(stripped, p)), None):
+    for _ in range(_MAX_AROUND):
+        prefix = next((p for p in _AROUND if _all_begin(stripped, p)), None)
+        if prefix is None:
+            break
         found[prefix] = None
         stripped = [name.removeprefix(prefix) for name in stripped]
     if _all_begin(stripped, _LIGHTNING) and any(n.startswith(_HUGGING_FACE) for n in stripped):

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from prunescope.checkpoint.storage import File
 from prunescope.errors import CheckpointError
 
-MAX_DIRECTORY = 256 << 20
+MAX_DIRECTORY = 32 << 20
+# A record a tensor: more than a pickle within its own bounds can name.
+MAX_RECORDS = 160_000
 _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
@@ -32,16 +34,22 @@ class ZipRecord:
     header: int
 
 
-def read_directory(file: File) -> dict[str, ZipRecord]:
+def read_directory(file: File, limit: int | None = None) -> dict[str, ZipRecord]:
     """The records of the archive by name.
+
+    Args:
+        limit: bytes that the directory may have; MAX_DIRECTORY by default.
 
     Raises:
         CheckpointError: truncated, a record twice, compressed, encrypted, out of range, or over
             another.
     """
     start, length, count = _locate(file)
-    if length > MAX_DIRECTORY or start + length > file.size:
-        raise CheckpointError(file, "zip directory is out of range or over 256 MiB")
+    limit = MAX_DIRECTORY if limit is None else limit
+    if length > limit or start + length > file.size:
+        raise CheckpointError(file, f"zip directory is out of range or over {limit >> 10} KiB")
+    if count > MAX_RECORDS:
+        raise CheckpointError(file, f"zip archive of {count} records: over {MAX_RECORDS}")
     directory = file.read_exactly(start, length, "the zip directory")
     records: dict[str, ZipRecord] = {}
     position = 0
@@ -80,7 +88,7 @@ def read_record(file: File, record: ZipRecord, limit: int) -> bytes:
     """The bytes of one record, at most `limit` of them."""
     if record.size > limit:
         raise CheckpointError(
-            file, f"zip record {record.name!r} has {record.size} bytes: over {limit >> 20} MiB"
+            file, f"zip record {record.name!r} has {record.size} bytes: over {limit >> 10} KiB"
         )
     start = data_start(file, record.header)
     return file.read_exactly(start, record.size, f"zip record {record.name!r}")
