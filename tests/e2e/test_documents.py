@@ -14,8 +14,10 @@ import torch
 
 from prunescope.analysis import scan as scanning
 from prunescope.checkpoint import (
+    budget,
     cursor,
     distributed_metadata,
+    folder,
     gguf,
     jsonfile,
     pickle_machine,
@@ -166,7 +168,11 @@ def test_the_bounds_named_are_the_bounds(language: str) -> None:
         jsonfile.MAX_JSON_FILE,
         zip_directory.MAX_DIRECTORY,
         pickle_machine.MAX_PICKLE,
-        distributed_metadata.MAX_METADATA,
+        jsonfile.MAX_MEMORY,
+        jsonfile.MAX_BESIDE,
+        cursor.MAX_KEPT,
+        budget.MAX_TOGETHER,
+        scanning.MAX_BYTES,
         pickle_reader.MAX_STRINGS,
         pickle_reader.MAX_STRING,
         pickle_reader.MAX_LINE,
@@ -174,9 +180,13 @@ def test_the_bounds_named_are_the_bounds(language: str) -> None:
         replies.MAX_STREAMED,
     )
     counts = (
-        jsonfile.MAX_OBJECTS,
-        2 * jsonfile.MAX_OBJECTS,
-        jsonfile.MAX_COMMAS,
+        jsonfile.MAX_KEY,
+        zip_directory.MAX_RECORDS,
+        distributed_metadata.MAX_PIECES,
+        distributed_metadata.MAX_ENTRIES,
+        gguf.MAX_TENSORS,
+        folder.MAX_FILES,
+        scanning.MAX_FINDINGS,
         pickle_machine.MAX_OPCODES,
         pickle_machine.MAX_MEMO,
         pickle_machine.MAX_GLOBALS,
