@@ -17,7 +17,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from prunescope.analysis.value_statistics import FLOATS, INTEGERS, Array, Values, statistics
-from prunescope.analysis.zero_patterns import ROWS, Share, ZeroCount
+from prunescope.analysis.zero_patterns import ROWS, STRIP, Share, ZeroCount
 from prunescope.architecture import Model, Role, TensorRole, describe
 from prunescope.checkpoint import Checkpoint, TensorInfo
 from prunescope.checkpoint.weights import WeightMap
@@ -31,7 +31,7 @@ else:
     np = require("numpy", "weights")
 
 # Elements looked at together: few enough for a cache, enough that numpy's calls cost little.
-_PIECE = 1 << 18
+_PIECE = ROWS * STRIP
 # What one task of a thread reads, about; and what is read before pages are given back.
 _BAND_BYTES = 16 << 20
 _RELEASE_BYTES = 256 << 20
@@ -230,7 +230,7 @@ def _band(part: Array, dtype: str) -> tuple[ZeroCount, Values]:
             measured += found
             has_zero |= zero_here
         if has_zero:
-            counted.add(tile, dtype)
+            counted.add(tile, dtype, scratch)
         else:
             counted.add_full()
     return counted, measured
