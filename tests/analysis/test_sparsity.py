@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from prunescope.analysis import sparsity as module
-from prunescope.analysis.sparsity import Sparsity, sparsity
+from prunescope.analysis.sparsity import sparsity
+from prunescope.analysis.sparsity_result import Sparsity
 from prunescope.architecture import Role
 from prunescope.checkpoint import open_checkpoint
 from tests.support.tiny import tiny_folder

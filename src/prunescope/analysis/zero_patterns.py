@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from prunescope.analysis.value_statistics import FLOATS, Array
+from prunescope.analysis.number_formats import FLOATS, Array
 from prunescope.extras import require
 
 if TYPE_CHECKING:
