@@ -10,7 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunescope.analysis.value_statistics import FLOATS, Values, decoded, statistics
+from prunescope.analysis.number_formats import FLOATS, decoded
+from prunescope.analysis.value_statistics import Values, statistics
 
 TORCH = {
     "F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16,

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
-import click
 import pytest
 import torch
 
-from prunescope.cli.convert import subcommand
 from prunescope.cli.main import group
 from prunescope.cli.run import run
-from prunescope.report.messages import Messages
 from tests.support.adapters import lora_config, save_adapter
-from tests.support.scripts import ROOT
 from tests.support.tiny import edit_json, tiny_folder, tiny_network
 
 
@@ -100,16 +95,6 @@ def test_errors_are_one_line_and_exit_2(
     assert cause in err
     assert err.count("\n") == 1
     assert not Path("out").exists()
-
-
-@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
-def test_the_readmes_table_is_the_options(readme: str) -> None:
-    text = (ROOT / readme).read_text("utf-8")
-    section = text[text.index("### `prunescope convert`") :].partition("\n## ")[0]
-    rows = dict(re.findall(r"^\| `(--\w+)` \| *([^|]*?) *\|", section, re.MULTILINE))
-    options = [p for p in subcommand(Messages("en")).params if isinstance(p, click.Option)]
-    # A flag has no default to speak of.
-    assert rows == {p.opts[0]: "" if p.is_flag else str(p.default) for p in options}
 
 
 def test_it_needs_neither_torch_nor_numpy(tied: Path) -> None:

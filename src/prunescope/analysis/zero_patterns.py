@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from prunescope.analysis.value_statistics import FLOATS, Array
+from prunescope.analysis.number_formats import FLOATS, Array
 from prunescope.extras import require
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ else:
 
 # Rows of a tile, but for the last: whole blocks.
 ROWS = 32
-# A wide tile is marked in strips of as many columns: what they take is bounded.
-_STRIP = 1 << 16
+# A wide tile is marked in strips of as many columns.
+STRIP = 1 << 13
 _ONE, _TWO, _FOUR = np.uint64(1), np.uint64(2), np.uint64(4)
 
 
@@ -93,16 +93,21 @@ class ZeroCount:
         if self.columns % 8:
             self.seen[-1] = 256 - (256 >> self.columns % 8)
 
-    def add(self, bits: Array, dtype: str) -> None:
-        """Count rows of elements: `bits` is [rows, columns], and its first row starts blocks."""
+    def add(self, bits: Array, dtype: str, scratch: Array) -> None:
+        """Count rows of elements.
+
+        Args:
+            bits: [rows, columns], as `value_statistics.statistics` takes them; its first row starts
+                blocks.
+            dtype: theirs.
+            scratch: as there, for as many elements as rows and STRIP columns have.
+        """
         rows = len(bits)
         filled = np.zeros(rows, bool)
-        for start in range(0, self.columns, _STRIP):
-            strip = bits[:, start : start + _STRIP]
-            # Doubling drops a float's sign.
-            marks = (strip + strip if dtype in FLOATS else strip) != 0
-            packed = _packed(marks)
-            self._groups(packed, marks.size)
+        for start in range(0, self.columns, STRIP):
+            strip = bits[:, start : start + STRIP]
+            packed = _packed(_marks(strip, dtype, scratch.view(np.uint8)))
+            self._groups(packed, strip.size)
             self._blocks(packed, rows, strip.shape[1])
             filled |= packed[:rows].any(axis=1)
             seen = self.seen[start // 8 : (start + strip.shape[1] + 7) // 8]
@@ -134,6 +139,20 @@ class ZeroCount:
 
 def _set(words: Array) -> int:
     return int(np.bitwise_count(words).sum(dtype=np.int64))
+
+
+def _marks(bits: Array, dtype: str, scratch: Array) -> Array:
+    """True where an element is no zero, over the bytes of `scratch`."""
+    used = 0
+    if dtype in FLOATS and bits.itemsize < 4:
+        # Doubling drops the sign.
+        used = bits.nbytes
+        doubled = scratch[:used].view(bits.dtype).reshape(bits.shape)
+        bits = np.add(bits, bits, out=doubled)
+    elif dtype in FLOATS:
+        bits = bits.view(f"f{bits.itemsize}")
+    marks = scratch[used : used + bits.size].view(bool).reshape(bits.shape)
+    return np.not_equal(bits, 0, out=marks)
 
 
 def _packed(marks: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from prunescope.analysis.sparsity import ModelSparsity, Sparsity
+from prunescope.analysis.sparsity_result import ModelSparsity, Sparsity
 from prunescope.analysis.zero_patterns import Share
 from prunescope.architecture import PROJECTIONS, Role
 from prunescope.errors import printable

@@ -11,7 +11,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from prunescope.analysis.sparsity import ModelSparsity, Sparsity, TensorSparsity
+from prunescope.analysis.sparsity_result import ModelSparsity, Sparsity, TensorSparsity
 from prunescope.analysis.value_statistics import Values
 from prunescope.analysis.zero_patterns import Share
 from prunescope.atomic import replacing
