@@ -168,3 +168,12 @@ def test_help_has_an_example(tmp_path: Path) -> None:
         done = run("--help", "--lang", language, cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
         assert f"{word} prunescope verify " in " ".join(done.stdout.split())
+
+
+def test_a_hundred_thousand_tensors_too_many_are_counted(tmp_path: Path) -> None:
+    more = {f"extra.{number}": (1,) for number in range(100_000)}
+    write_model(tmp_path / "m", SMALL, llama_shapes(SMALL) | more)
+    done = run("m", "--lang", "en", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "… and 99,980 more" in done.stdout
+    assert done.stdout.count("\n") < 80

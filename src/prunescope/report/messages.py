@@ -241,6 +241,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "verify_check": ("检查", "Check"),
     "verify_layers": ("层", "Layers"),
     "verify_found": ("说明", "Found"),
+    "verify_more": ("… 另有 {n:,} 条", "… and {n:,} more"),
     "verify_reading": ("读取权重", "Reading weights"),
     "verify_good": (
         "✅ 没有检查失败: {passed} 项通过, {warned} 项需注意, {skipped} 项跳过",

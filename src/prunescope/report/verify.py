@@ -10,6 +10,8 @@ from prunescope.report.layers import layer_ranges
 from prunescope.report.messages import Messages
 
 GROUPS = ("plan", "coherence", "weights", "loading")
+# A stranger's file may have a hundred thousand tensors too many; --json has them all.
+MOST = 20
 
 
 def print_verification(found: Verification, screen: Screen, say: Messages) -> None:
@@ -48,10 +50,13 @@ def _rows(check: Check, say: Messages) -> list[list[str]]:
     first = [say(f"verdict_{check.verdict}"), title(check, say)]
     if not check.findings:
         return [[*first, "", ""]]
-    return [
+    rows = [
         [*(first if number == 0 else ["", ""]), layer_ranges(one.layers), sentence(one, say)]
-        for number, one in enumerate(check.findings)
+        for number, one in enumerate(check.findings[:MOST])
     ]
+    if len(check.findings) > MOST:
+        rows.append(["", "", "", say("verify_more", n=len(check.findings) - MOST)])
+    return rows
 
 
 def _print_verdict(found: Verification, screen: Screen, say: Messages) -> None:

@@ -58,21 +58,11 @@ def judged(
     group: Group, name: str, findings: Iterable[Finding], source: Source | None = None
 ) -> Check:
     """A check with the worst verdict of its findings; equal ones of many layers become one."""
-    merged: list[Finding] = []
+    merged: dict[tuple[object, ...], Finding] = {}
     for one in findings:
-        same = next(
-            (
-                number
-                for number, old in enumerate(merged)
-                if (old.verdict, old.code, old.values) == (one.verdict, one.code, one.values)
-            ),
-            None,
-        )
-        if same is None:
-            merged.append(one)
-            continue
-        layers = tuple(sorted({*merged[same].layers, *one.layers}))
-        merged[same] = replace(one, layers=layers)
-    found = {one.verdict for one in merged}
+        key = (one.verdict, one.code, *one.values.items())
+        same = merged.get(key, one)
+        merged[key] = replace(one, layers=tuple(sorted({*same.layers, *one.layers})))
+    found = {one.verdict for one in merged.values()}
     verdict: Verdict = next((v for v in _WORST if v in found), "pass")
-    return Check(group, name, verdict, tuple(merged), source)
+    return Check(group, name, verdict, tuple(merged.values()), source)

@@ -114,13 +114,9 @@ def value_checks(model: Model, tick: Callable[[], None]) -> tuple[Check, ...]:
         CheckpointError: a file that is remote, cut off, or cannot be mapped.
         MissingExtra: numpy is not installed.
     """
-    floats, others = [], 0
-    for tensor in model.checkpoint.tensors.values():
-        is_packed = bool(tensor.parts) and tensor.parts[0].start is None
-        if tensor.dtype not in _FLOATS or is_packed:
-            others += 1
-        elif tensor.shared_with is None and tensor.parameters:
-            floats.append(tensor)
+    floats = _floats(model)
+    tensors = model.checkpoint.tensors.values()
+    others = sum(not _is_float(tensor) for tensor in tensors)
     verdict: Verdict = "pass" if floats else "skip"
     rest = [finding(verdict, "not_floats", n=others)] if others else []
     with WeightMap() as weights:
@@ -145,8 +141,18 @@ def value_checks(model: Model, tick: Callable[[], None]) -> tuple[Check, ...]:
 
 def tensors_read(model: Model) -> int:
     """How often `value_checks` ticks."""
+    return len(_floats(model))
+
+
+def _floats(model: Model) -> list[TensorInfo]:
     tensors = model.checkpoint.tensors.values()
-    return sum(t.dtype in _FLOATS and t.shared_with is None for t in tensors)
+    return [t for t in tensors if _is_float(t) and t.shared_with is None and t.parameters]
+
+
+def _is_float(tensor: TensorInfo) -> bool:
+    """Whether its own values are stored: not packed with scales, at most in pieces."""
+    is_packed = bool(tensor.parts) and tensor.parts[0].start is None
+    return tensor.dtype in _FLOATS and not is_packed
 
 
 def _look(weights: WeightMap, tensor: TensorInfo) -> _Seen:

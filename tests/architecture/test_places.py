@@ -1,0 +1,50 @@
+"""A tensor has one place in its family's table, whoever named it; strangers have none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from prunescope.architecture import describe, load_family
+from prunescope.checkpoint import open_checkpoint
+from prunescope.errors import ArchitectureError
+from tests.support.sparse import LlamaShape, llama_shapes, write_safetensors
+
+SMALL = LlamaShape(2, 8, 12, 4, 2, 2, 10, tied=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("model.layers.3.self_attn.q_proj.weight", (3, "self_attn.q_proj.weight")),
+        ("blk.3.attn_q.weight", (3, "self_attn.q_proj.weight")),
+        ("output.weight", (None, "lm_head.weight")),
+        ("lm_head.weight", (None, "lm_head.weight")),
+        ("rope_freqs.weight", None),
+        ("model.layers.3.self_attn.qkv.weight", None),
+        ("model.layers.03.self_attn.q_proj.weight", None),
+        ("self_attn.q_proj.weight", None),
+    ],
+)
+def test_places(name: str, place: tuple[int | None, str] | None) -> None:
+    assert load_family("llama").place(name) == place
+
+
+def test_every_flag_names_optional_tensors_of_the_family() -> None:
+    family = load_family("llama")
+    assert set(family.flags) == {"attention_bias", "mlp_bias"}
+    biases = {key for key in family.optional if key.endswith(".bias")}
+    assert set().union(*family.flags.values()) == biases
+
+
+def test_strangers_are_refused_unless_they_are_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    # Of another name, and of another number of axes than the table says.
+    strange = {"a.b": (3,), "model.norm.weight": (8, 1)}
+    write_safetensors(path, llama_shapes(SMALL) | strange)
+    with pytest.raises(ArchitectureError, match="has no place in family llama"):
+        describe(open_checkpoint(path))
+    model = describe(open_checkpoint(path), strict=False)
+    assert {tensor.name for tensor in model.strangers} == set(strange)
+    assert not set(strange) & set(model.roles)
