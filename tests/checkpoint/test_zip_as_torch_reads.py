@@ -96,6 +96,7 @@ REFUSED = {
     "strong encryption": (patched(NARROW, ENTRY + 8, "<H", 0x40), "is encrypted or a patch"),
     "a masked directory": (patched(NARROW, ENTRY + 8, "<H", 0x2000), "is encrypted or a patch"),
     "a patch": (patched(NARROW, ENTRY + 8, "<H", 0x20), "is encrypted or a patch"),
+    "a folder": (patched(NARROW, ENTRY + 38, "<L", 0x10), "is a folder with bytes of its own"),
     "no local header": (patched(NARROW, LOCAL, "<L", 0), "no zip record"),
     "a record that is short": (patched(NARROW, ENTRY + 20, "<2L", 20, 20), "needs 24 bytes"),
     "a 64-bit size that is not there": (

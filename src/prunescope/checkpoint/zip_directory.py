@@ -26,6 +26,8 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 _MASKED = 0xFFFFFFFF
 # Encrypted in one of three ways, or a patch of another file: APPNOTE 4.4.4.
 _UNREADABLE = 0x2061
+# MS-DOS's attribute of a folder: torch reads nothing of such a record, and no error is seen.
+_FOLDER = 0x10
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ def _entry(directory: bytes, at: int, file: File) -> tuple[ZipRecord, int]:
     fields = _ENTRY.unpack_from(directory, at)
     magic, flags, method = fields[0], fields[3], fields[4]
     packed, unpacked, name_length, extra_length, comment_length = fields[8:13]
-    header = fields[16]
+    attributes, header = fields[15:]
     name_at = at + _ENTRY.size
     extra_at = name_at + name_length
     end = extra_at + extra_length + comment_length
@@ -149,6 +151,8 @@ def _entry(directory: bytes, at: int, file: File) -> tuple[ZipRecord, int]:
         header = wide.pop(0)
     if fields[13]:
         raise CheckpointError(file, f"zip record {name!r} is on another disk")
+    if attributes & _FOLDER and unpacked:
+        raise CheckpointError(file, f"zip record {name!r} is a folder with bytes of its own")
     if flags & _UNREADABLE:
         raise CheckpointError(file, f"zip record {name!r} is encrypted or a patch")
     if method != 0 or packed != unpacked:
