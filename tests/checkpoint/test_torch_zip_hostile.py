@@ -36,6 +36,11 @@ def patched(content: bytes, at: int, form: str, value: int) -> bytes:
     return content[:at] + new + content[at + len(new) :]
 
 
+def twice(content: bytes, at: int, form: str, count: int) -> bytes:
+    """As `patched`, of the numbers of records on this disk and on all, which lie side by side."""
+    return patched(patched(content, at, form, count), at + struct.calcsize(form), form, count)
+
+
 def without(suffix: str) -> list[tuple[str, bytes]]:
     return [(name, data) for name, data in RECORDS if not name.endswith(suffix)]
 
@@ -61,13 +66,13 @@ HOSTILE = {
     "directory at byte 0": (patched(NARROW, END + 16, "<L", 0), "damaged zip directory"),
     "directory beyond the file": (patched(NARROW, END + 16, "<L", 1 << 30), "out of range"),
     "directory too long": (patched(NARROW, END + 12, "<L", 1 << 30), "out of range"),
-    "an entry too many": (patched(NARROW, END + 10, "<H", 999), "truncated zip directory"),
-    "an entry too few": (patched(NARROW, END + 10, "<H", 1), "bytes after its last"),
+    "an entry too many": (twice(NARROW, END + 8, "<H", 999), "truncated zip directory"),
+    "an entry too few": (twice(NARROW, END + 8, "<H", 1), "bytes after its last"),
     "64-bit directory at byte 0": (patched(VALID, END64 + 48, "<Q", 0), "damaged"),
     "64-bit directory far away": (patched(VALID, END64 + 48, "<Q", 2**64 - 1), "out of range"),
     "64-bit directory too long": (patched(VALID, END64 + 40, "<Q", 2**64 - 1), "out of range"),
-    "2^64 - 1 entries": (patched(VALID, END64 + 32, "<Q", 2**64 - 1), "records: over 160000"),
-    "100,000 entries": (patched(VALID, END64 + 32, "<Q", 100_000), "truncated zip directory"),
+    "2^64 - 1 entries": (twice(VALID, END64 + 24, "<Q", 2**64 - 1), "records: over 160000"),
+    "100,000 entries": (twice(VALID, END64 + 24, "<Q", 100_000), "truncated zip directory"),
     "64-bit end far away": (patched(VALID, LOCATOR + 8, "<Q", 2**64 - 1), "out of range"),
     "64-bit end elsewhere": (patched(VALID, LOCATOR + 8, "<Q", 0), "not where it should be"),
     "no tensor": (torch_file({"step": 1}), "no tensor at its top level"),

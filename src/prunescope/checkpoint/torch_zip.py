@@ -52,21 +52,21 @@ def _opened(
 ) -> tuple[Any, Locate]:
     """What the archive's pickle describes, and what finds the storages that it names."""
     records = read_directory(file, max_directory)
-    pickles = [r for r in records.values() if r.name.endswith("/data.pkl")]
+    pickles = [name for name in records if name.endswith("/data.pkl")]
     if len(pickles) != 1:
         raise CheckpointError(file, "a zip archive, but not one torch.save wrote")
-    folder = pickles[0].name.removesuffix("data.pkl")
+    folder = pickles[0].removesuffix("data.pkl")
     order = records.get(f"{folder}byteorder")
     if order is not None and read_record(file, order, max_pickle) != b"little":
         raise CheckpointError(file, "was saved on a big-endian machine: save it on another")
-    raw = read_record(file, pickles[0], max_pickle)
+    raw = read_record(file, records[pickles[0]], max_pickle)
     try:
         root = interpret(raw, opcodes=max_opcodes).root
     except PickleError as err:
         raise CheckpointError(file, f"data.pkl: {err}") from None
 
     def locate(storage: StorageId, tensor: str) -> Place:
-        record = records.get(f"{folder}data/{storage.key}")
+        record = records.get(f"{folder}data/{storage.key.lower()}")
         if record is None:
             cause = f"tensor {tensor!r}: its storage {storage.key!r} is missing"
             raise CheckpointError(file, cause)

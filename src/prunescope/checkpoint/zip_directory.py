@@ -2,7 +2,8 @@
 
 Format: PKWARE APPNOTE 6.3 (https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT), §4.3 and
 §4.5.3 (zip64). `torch.save` stores every record uncompressed; a compressed one is refused, so an
-archive cannot unpack to more than its own size.
+archive cannot unpack to more than its own size. What a record's local header says of it is not
+looked at: torch's reader does not either (caffe2/serialize/inline_container.cc, on miniz).
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _ENTRY = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _MASKED = 0xFFFFFFFF
+# Encrypted in one of three ways, or a patch of another file: APPNOTE 4.4.4.
+_UNREADABLE = 0x2061
+# MS-DOS's attribute of a folder: torch reads nothing of such a record, and no error is seen.
+_FOLDER = 0x10
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class ZipRecord:
 
 
 def read_directory(file: File, limit: int | None = None) -> dict[str, ZipRecord]:
-    """The records of the archive by name.
+    """The records of the archive by name, in lower case: torch finds them in any.
 
     Args:
         limit: bytes that the directory may have; MAX_DIRECTORY by default.
@@ -55,11 +60,11 @@ def read_directory(file: File, limit: int | None = None) -> dict[str, ZipRecord]
     position = 0
     for _ in range(count):
         record, position = _entry(directory, position, file)
-        if record.name in records:
+        if record.name.lower() in records:
             raise CheckpointError(file, f"zip record {record.name!r} occurs twice")
         if record.header + _LOCAL.size + record.size > start:
             raise CheckpointError(file, f"zip record {record.name!r} lies outside the file")
-        records[record.name] = record
+        records[record.name.lower()] = record
     if position != len(directory):
         raise CheckpointError(file, "zip directory has bytes after its last record")
     _check_apart(records.values(), file)
@@ -102,18 +107,25 @@ def _locate(file: File) -> tuple[int, int, int]:
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or at + _END.size > len(tail):
         raise CheckpointError(file, "truncated: the zip archive has no end of directory")
-    _, _, _, _, count, length, start, _ = _END.unpack_from(tail, at)
+    _, disk, first_disk, here, count, length, start, _ = _END.unpack_from(tail, at)
     locator_at = at - _END64_LOCATOR.size
     if locator_at < 0 or tail[locator_at : locator_at + 4] != b"PK\x06\x07":
+        _check_whole(file, disk, first_disk, here, count)
         return start, length, count
-    _, _, end64, _ = _END64_LOCATOR.unpack_from(tail, locator_at)
+    _, _, end64, disks = _END64_LOCATOR.unpack_from(tail, locator_at)
     if end64 + _END64.size > size:
         raise CheckpointError(file, "zip64 directory is out of range")
     raw = file.read_exactly(end64, _END64.size, "the zip64 directory")
     if raw[:4] != b"PK\x06\x06":
         raise CheckpointError(file, "zip64 directory is not where it should be")
-    *_, count, length, start = _END64.unpack(raw)
+    *_, disk, first_disk, here, count, length, start = _END64.unpack(raw)
+    _check_whole(file, max(disk, disks - 1), first_disk, here, count)
     return start, length, count
+
+
+def _check_whole(file: File, disk: int, first_disk: int, here: int, count: int) -> None:
+    if disk or first_disk or here != count:
+        raise CheckpointError(file, "is a part of a zip archive that was split")
 
 
 def _entry(directory: bytes, at: int, file: File) -> tuple[ZipRecord, int]:
@@ -122,7 +134,7 @@ def _entry(directory: bytes, at: int, file: File) -> tuple[ZipRecord, int]:
     fields = _ENTRY.unpack_from(directory, at)
     magic, flags, method = fields[0], fields[3], fields[4]
     packed, unpacked, name_length, extra_length, comment_length = fields[8:13]
-    header = fields[16]
+    attributes, header = fields[15:]
     name_at = at + _ENTRY.size
     extra_at = name_at + name_length
     end = extra_at + extra_length + comment_length
@@ -137,8 +149,12 @@ def _entry(directory: bytes, at: int, file: File) -> tuple[ZipRecord, int]:
         packed = wide.pop(0)
     if header == _MASKED and wide:
         header = wide.pop(0)
-    if flags & 1:
-        raise CheckpointError(file, f"zip record {name!r} is encrypted")
+    if fields[13]:
+        raise CheckpointError(file, f"zip record {name!r} is on another disk")
+    if attributes & _FOLDER and unpacked:
+        raise CheckpointError(file, f"zip record {name!r} is a folder with bytes of its own")
+    if flags & _UNREADABLE:
+        raise CheckpointError(file, f"zip record {name!r} is encrypted or a patch")
     if method != 0 or packed != unpacked:
         raise CheckpointError(file, f"zip record {name!r} is compressed, as torch.save never does")
     return ZipRecord(name, int(unpacked), int(header)), end
