@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
 from pathlib import Path
 
 import pytest
 
+from tests.support.archives import archive_of
 from tests.support.pickles import Reduced, called, named_on_stack, text
 from tests.support.scans import dangerous, scanned
 
@@ -83,6 +85,12 @@ EVASIONS = {
     ),
     "cut before STOP": (SYSTEM, {"os.system"}),
     "a dict that is its own key": (SYSTEM + b"}q\x00h\x00Ns.", {"os.system"}),
+    # picklescan's sys_module_override_sploit.
+    "a module's name from an attribute that the pickle sets": (
+        b"\x80\x04Vtorch._utils\n\x94Vx\n\x940Vtorch\nV_utils\n\x93\x940h\x02}h\x01Vbuiltins\nsb0"
+        b"h\x00h\x01\x93Veval\n\x93Vexec('x')\n\x85R.",
+        {"?.computed while loading"},
+    ),
     "a missing MARK": (SYSTEM + b"\x80\x04t.", {"os.system"}),
     "names computed by calls": (
         b"\x80\x04coperator\nitemgetter\nq\x000cbuiltins\ngetattr\n(Vx\nVjoin\ntRq\x010h\x00"
@@ -109,3 +117,60 @@ EVASIONS = {
 def test_what_evaded_other_scanners_is_found(tmp_path: Path, case: str) -> None:
     content, expected = EVASIONS[case]
     assert dangerous(scanned(tmp_path, content)) == expected
+
+
+def framed(body: bytes, length: int) -> bytes:
+    return b"\x80\x05\x95" + struct.pack("<Q", length) + body
+
+
+HIDDEN = b"cos\nsystem\nVtrue\n\x85R"
+# fickling's, after https://github.com/python/cpython/issues/154848: CPython reads these otherwise
+# than as one opcode behind the other, and in the first one finds the call.
+FRAMES = {
+    "a call in a string beyond its frame": (
+        b"\x80\x05NV"
+        + b"a" * (8192 * 16 - 17)
+        + b"\n0(\x95"
+        + struct.pack("<Q", 2)
+        + b"B\x07\x01\x00\x00\x00\x00"
+        + (HIDDEN + b"(").ljust(256 + 5, b"N")
+        + b"1."
+    ),
+    "bytes": framed(b"B\x14\x00\x00\x00" + b"A" * 20 + b".", 5),
+    "text": framed(b"\x8c\x14" + b"A" * 20 + b".", 3),
+    "a global's module": framed(b"cmacos\nsystem\n.", 4),
+    "a global's name": framed(b"cos\nsystem\n.", 7),
+    "a line": framed(b"Vhello world\n.", 5),
+    "a number": framed(b"J\x07\x00\x00\x00.", 2),
+    "a frame in a frame": framed(b"N" + framed(b"N.", 2)[2:], 30),
+}
+
+
+@pytest.mark.parametrize("case", FRAMES)
+def test_an_opcode_across_the_end_of_its_frame_is_not_read_as_if_it_were_sound(
+    tmp_path: Path, case: str
+) -> None:
+    # Also where it lies behind a harmless one.
+    for before in (b"", b"\x80\x04N."):
+        found = scanned(tmp_path, before + FRAMES[case])
+        assert "not every Python reads alike" in (found.error or "")
+
+
+@pytest.mark.parametrize("value", [b"x" * 100_000, [1, b"y" * 100_000, 2], list(range(200_000))])
+@pytest.mark.parametrize("protocol", [4, 5])
+def test_frames_as_pickle_writes_them_are_sound(
+    tmp_path: Path, value: object, protocol: int
+) -> None:
+    found = scanned(tmp_path, pickle.dumps(value, protocol) * 3)
+    assert (found.pickles, found.error) == (3, None)
+
+
+def test_a_pickle_under_another_name_in_an_archive_is_found(tmp_path: Path) -> None:
+    hidden = pickle.dumps(Reduced(os.system, "true"), 4)
+    # A storage's first bytes may be anything.
+    archive = archive_of([("data.txt", hidden), ("m/data/0", hidden), ("text", b"\x80\x04no")])
+
+    found = scanned(tmp_path, archive)
+
+    assert dangerous(found) == {f"{os.name}.system"}
+    assert (found.pickles, found.error) == (1, None)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ import torch
 
 from prunescope.checkpoint import open_checkpoint
 from prunescope.checkpoint.pickle_machine import MAX_PICKLE
-from tests.support.scripts import environment
+from tests.support.measured import measured
 
 WIDE = "😀".encode() + b"a" * 9
 # What comes first, and what is repeated until the file is full.
@@ -28,31 +26,23 @@ UNITS = {
     "a far memo entry": (b"N", b"r" + struct.pack("<I", 2_499_999)),
 }
 SCRIPT = """
-import resource, sys
+import sys
 from prunescope.checkpoint.pickle_machine import examine
 head, unit = bytes.fromhex(sys.argv[1]), bytes.fromhex(sys.argv[2])
 data = head + unit * ((int(sys.argv[3]) - len(head) - 1) // len(unit)) + b"."
-found = examine(data)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, found.error)
+outcome = examine(data).error
 """
 
 
 @pytest.mark.parametrize("case", UNITS)
 def test_memory_stays_below_512_mib(case: str) -> None:
     head, unit = UNITS[case]
-    # Linux lets a process's peak begin at that of whoever starts it: a small shell does here.
-    arguments = [sys.executable, "-c", SCRIPT, head.hex(), unit.hex(), str(MAX_PICKLE)]
-    done = subprocess.run(
-        ["/bin/sh", "-c", '"$@"; exit $?', "sh", *arguments],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    peak, _, error = done.stdout.partition(" ")
-    assert int(peak) < 512
+
+    found = measured(SCRIPT, head.hex(), unit.hex(), MAX_PICKLE)
+
+    assert found.peak < 512
     # What fits into the bounds is few and large.
-    assert "over" in error or len(unit) > 200, error
+    assert "over" in found.outcome or len(unit) > 200, found.outcome
 
 
 def test_a_distinct_global_each_time_is_bounded() -> None:

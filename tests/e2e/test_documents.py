@@ -22,6 +22,7 @@ from prunescope.checkpoint import (
     jsonfile,
     pickle_machine,
     pickle_opcodes,
+    pickle_places,
     pickle_reader,
     safetensors,
     torch_config,
@@ -172,7 +173,7 @@ def test_the_bounds_named_are_the_bounds(language: str) -> None:
         jsonfile.MAX_BESIDE,
         cursor.MAX_KEPT,
         budget.MAX_TOGETHER,
-        scanning.MAX_BYTES,
+        pickle_places.MAX_BYTES,
         pickle_reader.MAX_STRINGS,
         pickle_reader.MAX_STRING,
         pickle_reader.MAX_LINE,
@@ -203,7 +204,7 @@ def test_the_bounds_named_are_the_bounds(language: str) -> None:
         gguf.MAX_KEYS,
         gguf.MAX_AXES,
         cursor.MAX_SKIPPED,
-        scanning.MAX_PICKLES,
+        pickle_places.MAX_PICKLES,
         transport.MAX_REDIRECTS,
     )
     wanted = {

@@ -12,25 +12,19 @@ from pathlib import Path
 
 from prunescope.checkpoint import pickle_machine
 from prunescope.checkpoint.formats import FORMATS, is_pickle, mistaken
-from prunescope.checkpoint.pickle_machine import MAX_PICKLE, Pickled, examine
+from prunescope.checkpoint.pickle_machine import Pickled
+from prunescope.checkpoint.pickle_places import in_archive, in_stream, is_none
 from prunescope.checkpoint.pickle_risks import Risk, risk_of
 from prunescope.checkpoint.pickle_stream import PickleStream
-from prunescope.checkpoint.pickle_values import Bound, Global
+from prunescope.checkpoint.pickle_values import Global
 from prunescope.checkpoint.places import locate
 from prunescope.checkpoint.storage import File
-from prunescope.checkpoint.zip_directory import read_directory, read_record
 from prunescope.errors import CheckpointError
 
 # What torch, transformers and DCP (`.metadata`) leave in a folder, and plain pickles.
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".metadata")
 SUFFIXES = (*_PICKLED, ".safetensors", ".gguf")
-_IN_ARCHIVES = (".pkl", ".pickle", ".debug_pkl")
 _HEAD = 512
-_LEGACY_PICKLES = 5
-# TorchScript has one for each file of code.
-MAX_PICKLES = 10_000
-# Of all pickles of a file together: the length of a string that is passed over counts too.
-MAX_BYTES = 4 * MAX_PICKLE
 # Of all files of a folder together; a whole pickled model names some hundreds.
 MAX_FINDINGS = 100_000
 PICKLE = "pickle"
@@ -105,9 +99,9 @@ def _scanned(file: File) -> FileScan:
         head = file.read(0, _HEAD)
         kind = next((f.name for f in FORMATS if f.matches(head, file.size)), None)
         if kind == "torch zip":
-            return _merged(file, kind, _in_archive(file))
+            return _merged(file, kind, in_archive(file))
         if kind == "torch legacy" or is_pickle(head):
-            pickles = _in_stream(PickleStream(file), is_legacy=kind == "torch legacy")
+            pickles = in_stream(PickleStream(file), is_legacy=kind == "torch legacy")
             return _merged(file, kind or PICKLE, pickles)
         if kind is not None:
             return FileScan(str(file), kind)
@@ -125,51 +119,9 @@ def _text_pickle(file: File) -> FileScan:
     """Protocols 0 and 1 have no first byte of their own: what does not parse is no pickle."""
     stream = PickleStream(file)
     first = stream.next()
-    if _is_none(first):
+    if is_none(first):
         return FileScan(str(file), None)
-    return _merged(file, PICKLE, _in_stream(stream, is_legacy=False, first=first))
-
-
-def _is_none(found: Pickled) -> bool:
-    """Whether there is no pickle: an unpickler would fail too, and before it imports anything."""
-    return found.error is not None and not found.uses and not isinstance(found.error, Bound)
-
-
-def _in_archive(file: File) -> Iterator[tuple[str, Pickled]]:
-    left = pickle_machine.MAX_OPCODES
-    records = [r for r in read_directory(file).values() if r.name.lower().endswith(_IN_ARCHIVES)]
-    if len(records) > MAX_PICKLES or sum(r.size for r in records) > MAX_BYTES:
-        raise CheckpointError(file, _over_bounds("in one archive"))
-    for record in records:
-        found = examine(read_record(file, record, MAX_PICKLE), 0, left)
-        left -= found.opcodes
-        yield f"{record.name}: ", found
-
-
-def _in_stream(
-    stream: PickleStream, is_legacy: bool, first: Pickled | None = None
-) -> Iterator[tuple[str, Pickled]]:
-    """The pickles of a file; `first` is the one that was read already."""
-    size = stream.file.size
-    for count in range(_LEGACY_PICKLES if is_legacy else MAX_PICKLES):
-        start = 0 if count == 0 else stream.position
-        if start >= size:
-            return
-        found = first if first is not None and count == 0 else stream.next()
-        if count and not is_legacy and _is_none(found):
-            # Whatever lies behind a pickle: its reader stops there.
-            return
-        yield f"the pickle at byte {start}: ", found
-        if found.error:
-            return
-        if stream.position > MAX_BYTES:
-            break
-    if not is_legacy and stream.position < size:
-        raise CheckpointError(stream.file, _over_bounds("one behind the other"))
-
-
-def _over_bounds(where: str) -> str:
-    return f"over {MAX_PICKLES} pickles or {MAX_BYTES >> 20} MiB of them {where}"
+    return _merged(file, PICKLE, in_stream(stream, is_legacy=False, first=first))
 
 
 def _merged(file: File, kind: str, pickles: Iterator[tuple[str, Pickled]]) -> FileScan:

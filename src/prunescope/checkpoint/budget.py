@@ -14,7 +14,7 @@ from prunescope.checkpoint.types import Contents
 from prunescope.errors import CheckpointError
 
 # Bytes of memory.
-MAX_TOGETHER = 160 << 20
+MAX_TOGETHER = 150 << 20
 # A TensorInfo with its shape, numbers and place in a dict, as CPython 3.10 to 3.14 hold them.
 _TENSOR, _AXIS, _NOTE = 360, 40, 160
 

@@ -35,8 +35,9 @@ def model_names(folder: Folder, names: Sequence[str]) -> list[str]:
     if not firsts:
         return []
     expected = shard_names(folder, firsts[0])
+    known = set(expected)
     for name in models.popitem()[1]:
-        if name not in expected:
+        if name not in known:
             raise CheckpointError(folder, f"{name!r} has a number that no shard has")
     return expected
 

@@ -46,7 +46,7 @@ def parse_object(raw: bytes, file: object, what: str, memory: int = MAX_MEMORY) 
             names = sorted(name for name, _ in pairs)
             twice = next(a for a, b in pairwise(names) if a == b)
             raise CheckpointError(file, f"{what} has the key {twice!r} twice")
-        if any(len(name) > MAX_KEY for name in found):
+        if max(map(len, found), default=0) > MAX_KEY:
             raise CheckpointError(file, f"{what} has a key of over {MAX_KEY >> 10} KiB")
         if has_escapes:
             _check_text(found, file, what)

@@ -132,6 +132,7 @@ class Machine(Reader):
         self.data = data
         self.start -= skipped
         self.position -= skipped
+        self.move_frame(-skipped)
 
     def _run(self, limit: int) -> Any:
         data, size, table, at = self.data, len(self.data), OPCODES, self.position
@@ -149,6 +150,8 @@ class Machine(Reader):
                 if operation is None:
                     raise PickleError(f"unknown opcode 0x{code:02x} at byte {at}")
                 operation(self)
+                if self.position > self.frame_end:
+                    self.leave_frame(at)
         except Truncated:
             # An operation reads its argument before it changes anything: it can begin anew.
             self.position = at

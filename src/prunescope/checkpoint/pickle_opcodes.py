@@ -160,7 +160,8 @@ def _stack_global(m: Machine) -> None:
     module, name = _popped(m, 2)
     if isinstance(module, str) and isinstance(name, str):
         m.stack.append(m.named(module, name))
-    elif all(isinstance(part, (str, Call, Persistent)) for part in (module, name)):
+    elif all(isinstance(part, (str, Call, Persistent, Global)) for part in (module, name)):
+        # A global may be a string that the pickle itself put into a module.
         m.stack.append(m.named(COMPUTED.module, COMPUTED.name))
     else:
         raise PickleError("a global whose name is not a string")
@@ -254,7 +255,7 @@ OPCODES: dict[int, Operation] = {
     0x92: lambda m: m.push_call(*_popped(m, 3)),
     0x93: _stack_global,
     0x94: lambda m: m.remember(m.memoized),
-    0x95: lambda m: m.take(8),
+    0x95: lambda m: m.open_frame(m.number(_LENGTH64)),
     0x96: lambda m: m.stack.append(m.blob(m.number(_LENGTH64))),
     0x97: _out_of_band,
     0x98: _read_only,

@@ -13,6 +13,7 @@ MAX_LINE = 1 << 20
 # A tokenizer inside a pickle is one string of megabytes; no tensor or module has such a name.
 MAX_STRING = 1 << 20
 MAX_STRINGS = 160 << 20
+_NO_FRAME = sys.maxsize
 _S = TypeVar("_S", str, bytes)
 
 
@@ -22,7 +23,38 @@ class Reader:
     def __init__(self, data: bytes, position: int) -> None:
         self.data = data
         self.position = position
+        # Where the frame ends that was opened last.
+        self.frame_end = _NO_FRAME
         self._strings = 0
+
+    def open_frame(self, length: int) -> None:
+        """Enter a frame of the next `length` bytes.
+
+        Raises:
+            Bound: inside another.
+        """
+        if self.frame_end != _NO_FRAME and self.position <= self.frame_end:
+            raise Bound("a frame inside another, which not every Python reads alike")
+        self.frame_end = self.position + length
+
+    def leave_frame(self, at: int) -> None:
+        """After an opcode at `at` that ends behind the frame: it must have begun there too.
+
+        CPython before 3.13.15 and 3.14.7 read one that begins inside it from another place than
+        its argument's, and ran what others took for a string
+        (https://github.com/python/cpython/issues/154848).
+
+        Raises:
+            Bound: it begins inside.
+        """
+        if at < self.frame_end:
+            raise Bound("an opcode across the end of its frame, which not every Python reads alike")
+        self.frame_end = _NO_FRAME
+
+    def move_frame(self, by: int) -> None:
+        """Count from another place in the file on."""
+        if self.frame_end != _NO_FRAME:
+            self.frame_end += by
 
     def take(self, count: int) -> bytes:
         """The next `count` bytes."""

@@ -11,6 +11,7 @@ from prunescope.checkpoint import pickle_machine
 from prunescope.checkpoint.pickle_machine import MAX_PICKLE, Machine, Pickled
 from prunescope.checkpoint.pickle_values import Bound, Truncated
 from prunescope.checkpoint.storage import File
+from prunescope.errors import CheckpointError
 
 # Most headers are smaller; each further piece is the longer, so that little is read twice.
 _FIRST_PIECE = 256 << 10
@@ -36,14 +37,17 @@ class PickleStream:
         """Examine the next pickle; the position moves behind it, also where it has an error.
 
         Raises:
-            CheckpointError: the file cannot be read.
+            CheckpointError: the file cannot be read, or shrinks.
         """
         machine = Machine(self._piece, self.position - self._start)
         found = machine.examine(self._opcodes)
         while isinstance(found.error, Truncated) and (length := self._longer()):
+            before = self._held
             # Not held beside the new piece.
             self._piece = machine.data = b""
             self._piece = self.file.read(self.position, length)
+            if len(self._piece) <= before:
+                raise CheckpointError(self.file, "truncated: it shrank while it was read")
             machine.continue_with(self._piece, self.position - self._start)
             self._start = self.position
             found = machine.examine(self._opcodes)

@@ -6,9 +6,11 @@ and `byteorder` (https://github.com/pytorch/pytorch/blob/main/torch/serializatio
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
-from prunescope.checkpoint.pickle_machine import MAX_OPCODES, MAX_PICKLE, interpret
+from prunescope.checkpoint.pickle_machine import MAX_PICKLE, interpret
 from prunescope.checkpoint.pickle_values import PickleError
 from prunescope.checkpoint.storage import File
 from prunescope.checkpoint.torch_pickle import Locate, contents
@@ -30,7 +32,7 @@ def read(file: File) -> Contents:
     Raises:
         CheckpointError: not a torch archive, malformed, big-endian or without a model.
     """
-    root, locate = _opened(file, MAX_DIRECTORY, MAX_PICKLE, MAX_OPCODES)
+    root, locate = _opened(file, MAX_DIRECTORY, MAX_PICKLE, _root)
     return contents(root, locate, file)
 
 
@@ -40,15 +42,25 @@ def read_tensor(file: File, name: str) -> TensorInfo:
     Raises:
         CheckpointError: as `read`, or the file holds something else, or more.
     """
-    root, locate = _opened(file, _SMALL_DIRECTORY, _SMALL_PICKLE, _FEW_OPCODES)
+    root, locate = _opened(file, _SMALL_DIRECTORY, _SMALL_PICKLE, _small_root)
     if not is_tensor(root):
         raise CheckpointError(file, f"tensor {name!r} is not one this reader knows")
     tensor = stored(root, name, file)
     return located(name, tensor, locate(tensor.storage, name), file)
 
 
+def _root(pickled: bytes) -> Any:
+    return interpret(pickled).root
+
+
+@lru_cache(maxsize=256)
+def _small_root(pickled: bytes) -> Any:
+    # The pieces of a model are tens of thousands, and those of one shape are pickled alike.
+    return interpret(pickled, opcodes=_FEW_OPCODES).root
+
+
 def _opened(
-    file: File, max_directory: int, max_pickle: int, max_opcodes: int
+    file: File, max_directory: int, max_pickle: int, describe: Callable[[bytes], Any]
 ) -> tuple[Any, Locate]:
     """What the archive's pickle describes, and what finds the storages that it names."""
     records = read_directory(file, max_directory)
@@ -61,7 +73,7 @@ def _opened(
         raise CheckpointError(file, "was saved on a big-endian machine: save it on another")
     raw = read_record(file, records[pickles[0]], max_pickle)
     try:
-        root = interpret(raw, opcodes=max_opcodes).root
+        root = describe(raw)
     except PickleError as err:
         raise CheckpointError(file, f"data.pkl: {err}") from None
 
