@@ -17,6 +17,7 @@ COMMANDS = {
     "prune": "prunescope.cli.prune",
     "scan": "prunescope.cli.scan",
     "size": "prunescope.cli.size",
+    "trace": "prunescope.cli.trace",
 }
 
 

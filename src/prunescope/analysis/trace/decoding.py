@@ -63,7 +63,8 @@ def _float8_table(dtype: str) -> Array:
         table[0x80] = np.nan
     else:
         table[[0x7F, 0xFF]] = np.nan
-    return table.astype(np.float32)
+    found: Array = table.astype(np.float32)
+    return found
 
 
 def quantised(weights: WeightMap, info: TensorInfo, config: Mapping[str, Any]) -> Decode:
@@ -129,10 +130,11 @@ def _scales(
     row_of = np.arange(info.shape[0]) // height
 
     def scales(rows: Any) -> Array:
-        blocks = found[row_of[rows]]
+        blocks: Array = found[row_of[rows]]
         if blocks.shape[1] == 1:
             return blocks
-        return np.repeat(blocks, width, axis=1)[:, : info.shape[1]]
+        repeated: Array = np.repeat(blocks, width, axis=1)
+        return repeated[:, : info.shape[1]]
 
     return scales
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf, sqrt
 from typing import TYPE_CHECKING, Any
 
-from prunescope.analysis.trace.matrices import Matrix
+from prunescope.analysis.trace.matrices import Matrix, in_wide_words
 from prunescope.extras import require
 
 if TYPE_CHECKING:
@@ -53,27 +53,29 @@ def _simplified(kept: Array | None, before: int, after: int) -> Array | None:
     return kept
 
 
-def _identical(
-    original: Matrix, pruned: Matrix, rows: Array | None, columns: Array | None
-) -> bool:
+def _identical(original: Matrix, pruned: Matrix, rows: Array | None, columns: Array | None) -> bool:
     if pruned.words is None or original.words is None or original.dtype != pruned.dtype:
         return False
-    columns, lanes = _as_lanes(columns, original, pruned)
+    wide_pruned, wide_original = in_wide_words(pruned), in_wide_words(original)
+    lanes = _lanes(columns, 8 // pruned.words.itemsize)
+    if wide_pruned is not None:
+        pruned = wide_pruned
+        if wide_original is not None and lanes is not None:
+            original, columns = wide_original, None if columns is None else lanes
+    if original.words is None or pruned.words is None:
+        return False
     step = pruned.chunk()
+    kind = original.words.dtype
     # Filled again and again: memory fresh from the system would cost more than the copy.
-    held = None if rows is None else np.empty((step, original.shape[1]), original.words.dtype)
-    gathered = None
-    if columns is not None:
-        gathered = np.empty((step, len(columns)), f"u{pruned.words.itemsize * lanes}")
+    held = None if rows is None else np.empty((step, original.shape[1]), kind)
+    gathered = None if columns is None else np.empty((step, len(columns)), kind)
     for start in range(0, pruned.shape[0], step):
         ours = pruned.block(slice(start, start + step))
         theirs = original.block(_run(rows, start, start + len(ours)), held)
-        if gathered is not None and columns is not None:
-            wide = theirs if lanes == 1 else theirs.view(gathered.dtype)
+        if columns is not None and gathered is not None:
             # Every index is known to be in range: "clip" saves numpy a check for each.
-            theirs = np.take(wide, columns, axis=1, out=gathered[: len(ours)], mode="clip")
-            theirs = theirs.view(pruned.words.dtype)
-        if not _same(ours, theirs):
+            theirs = np.take(theirs, columns, axis=1, out=gathered[: len(ours)], mode="clip")
+        if (ours != theirs.view(ours.dtype)).any():
             return False
     return True
 
@@ -89,35 +91,18 @@ def _run(rows: Array | None, start: int, stop: int) -> Any:
     return chosen
 
 
-def _as_lanes(
-    columns: Array | None, original: Matrix, pruned: Matrix
-) -> tuple[Array | None, int]:
-    """Columns that come in whole aligned words of 8 bytes (heads do), as such words."""
-    if columns is None or original.words is None or pruned.words is None:
-        return columns, 1
-    lanes = 8 // pruned.words.itemsize
-    widths = original.shape[1] % lanes or pruned.shape[1] % lanes
-    if widths or not _is_aligned(original.words) or not original.words.flags.c_contiguous:
-        return columns, 1
+def _lanes(columns: Array | None, lanes: int) -> Array | None:
+    """Columns that come in whole words of 8 bytes (heads do), as such words; None otherwise."""
+    if columns is None:
+        return np.empty(0, np.intp)
+    if len(columns) % lanes:
+        return None
     groups = columns.reshape(-1, lanes)
     whole = (groups[:, :1] + np.arange(lanes) == groups).all() and not (groups[:, 0] % lanes).any()
-    return (groups[:, 0] // lanes, lanes) if whole else (columns, 1)
+    return groups[:, 0] // lanes if whole else None
 
 
-def _same(ours: Array, theirs: Array) -> bool:
-    """Whether two blocks have the same bits: eight bytes at a time where that can be."""
-    if all(b.flags.c_contiguous and _is_aligned(b) and not b.nbytes % 8 for b in (ours, theirs)):
-        ours, theirs = (block.reshape(-1).view(np.uint64) for block in (ours, theirs))
-    return not (ours != theirs).any()
-
-
-def _is_aligned(block: Array) -> bool:
-    return int(block.ctypes.data) % 8 == 0
-
-
-def _relative(
-    original: Matrix, pruned: Matrix, rows: Array | None, columns: Array | None
-) -> float:
+def _relative(original: Matrix, pruned: Matrix, rows: Array | None, columns: Array | None) -> float:
     step = max(1, min(original.chunk(), pruned.chunk()))
     valid = slice(None) if columns is None else columns >= 0
     chosen = None if columns is None else columns[columns >= 0]

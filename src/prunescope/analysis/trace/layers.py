@@ -50,9 +50,9 @@ def trace_outside(
     """The same for embedding, head and final norm."""
     spaces, others = _trace(reader, pairs, {HIDDEN: hidden})
     if hidden is not None:
-        length = next(iter(_lengths(pairs, HIDDEN)))
-        kept = tuple(hidden.tolist())
-        spaces[HIDDEN] = SpaceTrace(HIDDEN, 1, length, kept, True, 0, ())
+        pair = next(pair for pair in pairs if HIDDEN in pair.axes)
+        length = pair.original.shape[pair.axes.index(HIDDEN)]
+        spaces[HIDDEN] = SpaceTrace(HIDDEN, 1, length, tuple(hidden.tolist()), True, 0, ())
     return spaces, others
 
 
@@ -103,9 +103,7 @@ def _confirm(pair: Pair, kept: Kept) -> MemberTrace:
     else:
         found = measure(pair.original, pair.pruned, along[0], along[1] if along[1:] else None)
         identical, drift = found.identical, found.relative
-    return MemberTrace(
-        pair.pruned.info.name, pair.role, None, disagreeing, 0, identical, drift
-    )
+    return MemberTrace(pair.pruned.info.name, pair.role, None, disagreeing, 0, identical, drift)
 
 
 def _pairing(reader: Reader, spaces: Mapping[str, SpaceTrace]) -> Pairing | None:
@@ -115,10 +113,3 @@ def _pairing(reader: Reader, spaces: Mapping[str, SpaceTrace]) -> Pairing | None
             kv_heads, heads = (spaces[name] for name in group.spaces)
             return pair_heads(heads, kv_heads)
     return None
-
-
-def _lengths(pairs: Sequence[Pair], space: str) -> list[int]:
-    """How long the originals are along a space."""
-    return [
-        pair.original.shape[pair.axes.index(space)] for pair in pairs if space in pair.axes
-    ]

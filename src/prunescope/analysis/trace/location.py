@@ -39,9 +39,7 @@ def locate(original: Matrix, pruned: Matrix, axis: int, other: Array | None) -> 
     return found
 
 
-def _equal(
-    original: Matrix, pruned: Matrix, axis: int, other: Array | None, length: int
-) -> Match:
+def _equal(original: Matrix, pruned: Matrix, axis: int, other: Array | None, length: int) -> Match:
     before, after = keys(original, axis, other, length), keys(pruned, axis, None, length)
     kept, tied, rivals = same_keys(before, after)
     if not len(tied):
@@ -56,7 +54,5 @@ def _equal(
     )
 
 
-def _alike(
-    original: Matrix, pruned: Matrix, axis: int, other: Array | None, length: int
-) -> Match:
+def _alike(original: Matrix, pruned: Matrix, axis: int, other: Array | None, length: int) -> Match:
     return align(sketches(original, axis, other, length), sketches(pruned, axis, None, length))

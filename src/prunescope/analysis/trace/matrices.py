@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from prunescope.analysis.trace.decoding import WORDS, Decode, plain_words, quantised, values_of
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 else:
     np = require("numpy", "trace")
 
-# Half of a core's second-level cache, so that what is read once is compared from there.
-_CHUNK_BYTES = 1 << 18
+# About a core's second-level cache: what is gathered is compared from there.
+_CHUNK_BYTES = 1 << 19
 # Whose rows llama.cpp stores in another order.
 _PERMUTED = (Role.Q, Role.K)
 
@@ -60,8 +60,10 @@ class Matrix:
         if self.order is not None:
             rows = self.order[rows]
         if out is None or isinstance(rows, slice):
-            return self.words[rows]
-        return np.take(self.words, rows, axis=0, out=out[: len(rows)], mode="clip")
+            found: Array = self.words[rows]
+            return found
+        taken: Array = np.take(self.words, rows, axis=0, out=out[: len(rows)], mode="clip")
+        return taken
 
     def floats(self, rows: Any) -> Array:
         """float32 values of `rows`, a slice or indices."""
@@ -91,6 +93,18 @@ def read_matrix(
         decode = quantised(weights, info, model.checkpoint.config)
         return Matrix(info, (rows, columns), None, decode, order)
     return Matrix(info, (rows, columns), plain_words(weights, info), None, order)
+
+
+def in_wide_words(matrix: Matrix) -> Matrix | None:
+    """The same bytes in words of 8, which compare fastest; None where they do not fit."""
+    words = matrix.words
+    if words is None or not words.flags.c_contiguous or int(words.ctypes.data) % 8:
+        return None
+    lanes = 8 // words.itemsize
+    if matrix.shape[1] % lanes:
+        return None
+    shape = matrix.shape[0], matrix.shape[1] // lanes
+    return replace(matrix, shape=shape, words=words.view(np.uint64))
 
 
 def _llama_cpp_order(info: TensorInfo, rows: int, head_dim: int | None) -> Array:

@@ -1,4 +1,4 @@
-"""Which tensors of the two models belong together? By layer, role and axes, whatever their names."""
+"""Which tensors of the two models belong together? By role and axes, whatever their names."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from prunescope.analysis.compare import Comparison
 from prunescope.architecture import Role
@@ -65,7 +66,7 @@ class SpaceTrace:
     def in_order(self) -> bool:
         """Whether the kept units stand in the original's order, none of them twice."""
         found = [unit for unit in self.kept if unit >= 0]
-        return all(a < b for a, b in zip(found, found[1:], strict=False))
+        return all(a < b for a, b in pairwise(found))
 
     @property
     def untraced(self) -> int:
@@ -150,8 +151,8 @@ class LayerTrace:
     def ok(self) -> bool:
         """Whether every check of the layer passes."""
         pairs = self.pairing is None or self.pairing.ok
-        parts = (*self.spaces.values(), *self.others)
-        return self.layer is not None and pairs and all(part.ok for part in parts)
+        parts = (*(s.ok for s in self.spaces.values()), *(m.ok for m in self.others))
+        return self.layer is not None and pairs and all(parts)
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ class Trace:
     def reordered(self) -> bool:
         """Whether layers stand in another order than in the original, or more than once."""
         found = [layer.layer for layer in self.layers if layer.layer is not None]
-        return any(a >= b for a, b in zip(found, found[1:], strict=False))
+        return any(a >= b for a, b in pairwise(found))
 
     @property
     def members(self) -> tuple[MemberTrace, ...]:
@@ -192,4 +193,5 @@ class Trace:
     @property
     def ok(self) -> bool:
         """Whether every check passes: agreement, whole units, pairing, nothing unfound."""
-        return all(part.ok for part in (*self.layers, *self.spaces.values(), *self.others))
+        outside = (*(s.ok for s in self.spaces.values()), *(m.ok for m in self.others))
+        return all(layer.ok for layer in self.layers) and all(outside)

@@ -100,7 +100,8 @@ def _words(matrix: Matrix, axis: int, chosen: Array) -> Array:
 def mixed(words: Array) -> Array:
     """A number for each row of unsigned words: multiply and sum, modulo 2^64."""
     folded = _folded(words.astype(np.uint64))
-    return (folded * _factors(words.shape[1])).sum(1, dtype=np.uint64)
+    total: Array = (folded * _factors(words.shape[1])).sum(1, dtype=np.uint64)
+    return total
 
 
 def _folded(words: Array) -> Array:

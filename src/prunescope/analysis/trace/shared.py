@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from prunescope.analysis.trace.depth import match_layers
@@ -55,13 +55,11 @@ def match_depth(reader: Reader, hidden: Array | None) -> dict[int, int | None]:
     """
     before, after = reader.before.layers, reader.after.layers
     for role in _TELLING:
-        if all(role in layer for layers in (before, after) for layer in layers.values()):
-            sides = [
-                {number: _weight(reader, model, modules[role]) for number, modules in layers.items()}
-                for model, layers in ((reader.before, before), (reader.after, after))
-            ]
-            if all(HIDDEN == _axes(reader.after, modules[role])[1] for modules in after.values()):
-                return match_layers(*sides, hidden)
+        everywhere = all(role in layer for layer in (*before.values(), *after.values()))
+        if everywhere and all(_is_fed(reader.after, layer[role]) for layer in after.values()):
+            original = {n: _weight(reader, reader.before, m[role]) for n, m in before.items()}
+            pruned = {n: _weight(reader, reader.after, m[role]) for n, m in after.items()}
+            return match_layers(original, pruned, hidden)
     if before.keys() == after.keys():
         return {number: number for number in after}
     raise ArchitectureError(
@@ -90,10 +88,13 @@ def _length(model: Model) -> int:
 
 
 def _weight(reader: Reader, model: Model, module: Module) -> Matrix:
-    info = max(module.tensors, key=lambda tensor: len(tensor.shape))
-    return read_matrix(reader.weights, model, info, module.role, reader.head_dim)
+    return read_matrix(reader.weights, model, _largest(module), module.role, reader.head_dim)
 
 
-def _axes(model: Model, module: Module) -> tuple[str, ...]:
-    info: TensorInfo = max(module.tensors, key=lambda tensor: len(tensor.shape))
-    return (*model.roles[info.name].axes, "", "")
+def _is_fed(model: Model, module: Module) -> bool:
+    """Whether the module's columns are the hidden dimension."""
+    return model.roles[_largest(module).name].axes[1:] == (HIDDEN,)
+
+
+def _largest(module: Module) -> TensorInfo:
+    return max(module.tensors, key=lambda tensor: len(tensor.shape))
