@@ -243,7 +243,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "✅ 保留的单元全部找到, 各张量一致",
         "✅ All kept units were found, and the tensors agree",
     ),
-    "trace_bad": ("❌ {n} 层未通过检查: {layers}", "❌ {n} layers fail a check: {layers}"),
+    "trace_bad": ("❌ 未通过检查的层: {layers}", "❌ Layers that fail a check: {layers}"),
     "trace_bad_outside": (
         "❌ 层以外的张量未通过检查",
         "❌ Tensors outside the layers fail a check",

@@ -64,9 +64,11 @@ def print_verdict(trace: Trace, screen: Screen, say: Messages) -> None:
         screen.line(text, "yellow")
     else:
         screen.line(say("trace_identical"), "green")
-    failing = [layer.position for layer in trace.layers if not layer.ok]
+    failing = [layer.layer for layer in trace.layers if not layer.ok]
     if failing:
-        screen.line(say("trace_bad", n=len(failing), layers=layer_ranges(failing)), "bold red")
+        known = sorted({layer for layer in failing if layer is not None})
+        listed = ", ".join([*filter(None, [layer_ranges(known)]), *["?"] * failing.count(None)])
+        screen.line(say("trace_bad", layers=listed), "bold red")
     elif not trace.ok:
         screen.line(say("trace_bad_outside"), "bold red")
     elif any(layer.pairing for layer in trace.layers):

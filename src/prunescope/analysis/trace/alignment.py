@@ -25,20 +25,25 @@ else:
 LEAST_COSINE = 0.6
 # Squared distance to the best over that to the second: 0.8².
 _RATIO = 0.64
+# What float32 may make of equal cosines: rows that differ by less are twins.
+_ROUNDING = 1e-5
 _BLOCK = 512
-_MAX_CELLS = 1 << 24
+# Of a gap between certain rows: three tables of so many numbers are held.
+_MAX_CELLS = 1 << 22
 
 
 def standardise(sketch: Array, model: Array) -> Array:
-    """Sketches in units of `model`'s spread, each of length 1: no element outweighs the rest.
+    """Sketches in units of `model`'s size, each of length 1: no element outweighs the rest.
 
     Args:
         sketch, model: float32 [rows, elements].
     """
     if not len(model):
         return sketch
-    centre, spread = model.mean(0), model.std(0)
-    scaled = (sketch - centre) / np.where(spread > 0, spread, 1)
+    size = np.sqrt(np.square(model).mean(0))
+    # Elements that are small everywhere would be mostly noise if they were enlarged.
+    size = np.maximum(size, np.median(size))
+    scaled = sketch / np.where(size > 0, size, 1)
     length = np.linalg.norm(scaled, axis=1, keepdims=True)
     unit: Array = (scaled / np.where(length > 0, length, 1)).astype(np.float32)
     return unit
@@ -61,7 +66,7 @@ def align(original: Array, pruned: Array) -> Match:
         likeness[rows, best] = -1
         second = likeness.max(1)
         kept[start : start + _BLOCK] = np.where(first >= LEAST_COSINE, best, -1)
-        clear = 1 - first <= _RATIO * (1 - second)
+        clear = 1 - first + _ROUNDING <= _RATIO * (1 - second)
         certain[start : start + _BLOCK] = clear & (first >= LEAST_COSINE)
     anchors = np.flatnonzero(certain)
     if (np.diff(kept[anchors]) <= 0).any():
@@ -73,33 +78,50 @@ def align(original: Array, pruned: Array) -> Match:
     for gap in np.flatnonzero(np.diff(stops) > 1):
         rows = np.arange(stops[gap] + 1, stops[gap + 1])
         places = np.arange(limits[gap] + 1, limits[gap + 1])
-        kept[rows] = _between(after[rows], before[places], limits[gap] + 1)
-        if len(rows) < len(places):
-            ambiguous[rows] = kept[rows] >= 0
+        placed, doubtful = _between(after[rows], before[places])
+        kept[rows] = np.where(placed < 0, -1, placed + limits[gap] + 1)
+        ambiguous[rows] = doubtful
     return Match(kept, ambiguous)
 
 
-def _between(after: Array, before: Array, offset: int) -> Array:
-    """The ascending placement of `after` among `before` with the largest sum of cosines."""
-    nowhere = np.full(len(after), -1, np.intp)
-    if not 0 < len(after) <= len(before) or len(after) * len(before) > _MAX_CELLS:
-        return nowhere
+def _between(after: Array, before: Array) -> tuple[Array, Array]:
+    """The ascending placement of `after` among `before` with the largest sum of cosines.
+
+    Returns:
+        The place of each row, -1 for one that is unlike the row there; and whether a placement
+        that puts the row elsewhere is about as good.
+    """
+    count, width = len(after), len(before)
+    placed, doubtful = np.full(count, -1, np.intp), np.zeros(count, bool)
+    if not 0 < count <= width or count * width > _MAX_CELLS:
+        return placed, doubtful
     likeness = after @ before.T
-    width = len(before)
-    # best[j]: rows so far, the last of them at j or before; came[i, j]: whether row i is at j.
-    best = np.zeros(width + 1, np.float32)
-    came = np.zeros(likeness.shape, bool)
-    for row, scores in enumerate(likeness):
-        here = best[:-1] + scores
-        here[:row] = -np.inf
-        # Each row takes a place: what is best so far starts from none.
-        best = np.concatenate(([-np.inf], np.maximum.accumulate(here))).astype(np.float32)
-        came[row] = here >= best[1:]
-    place = width - 1
-    for row in range(len(after) - 1, -1, -1):
-        while not came[row, place]:
-            place -= 1
+    ahead = _best_sums(likeness)
+    # What the rows behind add, from the other end.
+    behind = _best_sums(likeness[::-1, ::-1])[::-1, ::-1]
+    through = ahead + behind - likeness
+    limit = width
+    for row in range(count - 1, -1, -1):
+        # Of places equally good, the first: the row before has to fit in front of it.
+        place = int(ahead[row, :limit].argmax())
+        limit = place
+        others = np.delete(through[row], place)
+        if len(others):
+            rival = int(others.argmax())
+            lost = through[row, place] - others[rival]
+            distance = 1 - likeness[row, rival + (rival >= place)]
+            doubtful[row] = lost < (1 - _RATIO) * distance
         if likeness[row, place] >= LEAST_COSINE:
-            nowhere[row] = offset + place
-        place -= 1
-    return nowhere
+            placed[row] = place
+    return placed, doubtful & (placed >= 0)
+
+
+def _best_sums(likeness: Array) -> Array:
+    """[row, place] → the largest sum of an ascending placement that ends with row at place."""
+    sums = np.empty_like(likeness)
+    best = np.zeros(likeness.shape[1], likeness.dtype)
+    for row, scores in enumerate(likeness):
+        sums[row] = best + scores
+        # Each row takes a place: behind the first rows' there is none.
+        best = np.concatenate(([-np.inf], np.maximum.accumulate(sums[row])[:-1]))
+    return sums
