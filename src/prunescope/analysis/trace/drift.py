@@ -38,12 +38,19 @@ def measure(original: Matrix, pruned: Matrix, rows: Array | None, columns: Array
         rows, columns: original indices in the pruned order, -1 for what has none (it is left
             out); None for an axis that is whole.
     """
+    if is_identical(original, pruned, rows, columns):
+        return Drift(True, 0.0)
+    return Drift(False, _relative(original, pruned, rows, columns))
+
+
+def is_identical(
+    original: Matrix, pruned: Matrix, rows: Array | None, columns: Array | None
+) -> bool:
+    """Whether `pruned` has the very bits of those rows and columns, all of which were found."""
     rows = _simplified(rows, original.shape[0], pruned.shape[0])
     columns = _simplified(columns, original.shape[1], pruned.shape[1])
     found = all(kept is None or (kept >= 0).all() for kept in (rows, columns))
-    if found and _identical(original, pruned, rows, columns):
-        return Drift(True, 0.0)
-    return Drift(False, _relative(original, pruned, rows, columns))
+    return found and _identical(original, pruned, rows, columns)
 
 
 def _simplified(kept: Array | None, before: int, after: int) -> Array | None:

@@ -38,18 +38,23 @@ def same_keys(original: Array, pruned: Array) -> tuple[Array, Array, Array]:
         kept (-1 where there is none, or more than one), and the indices of the pruned and the
         original rows whose key more than one original row has.
     """
+    nothing = np.empty(0, np.intp)
+    if not len(original):
+        return np.full(len(pruned), -1, np.intp), nothing, nothing
     order = np.argsort(original, kind="stable")
     ranked = original[order]
-    if np.array_equal(original, pruned) and (ranked[1:] != ranked[:-1]).all():
-        nothing = np.empty(0, np.intp)
+    is_next = np.concatenate((ranked[1:] == ranked[:-1], [False]))
+    if not is_next.any() and np.array_equal(original, pruned):
         return np.arange(len(pruned)), nothing, nothing
-    first = np.searchsorted(ranked, pruned, "left")
-    count = np.searchsorted(ranked, pruned, "right") - first
-    kept = np.full(len(pruned), -1, np.intp)
-    unique = count == 1
-    kept[unique] = order[first[unique]]
-    tied = np.flatnonzero(count > 1)
-    return kept, tied, np.flatnonzero(np.isin(original, pruned[tied]))
+    first = np.minimum(np.searchsorted(ranked, pruned), len(ranked) - 1)
+    found, tied = ranked[first] == pruned, nothing
+    kept = np.where(found, order[first], -1)
+    if is_next.any():
+        several = found & is_next[first]
+        kept[several] = -1
+        tied = np.flatnonzero(several)
+    rivals = np.flatnonzero(np.isin(original, pruned[tied])) if len(tied) else nothing
+    return kept, tied, rivals
 
 
 def settle_ties(kept: Array, pruned: Array, original: Array, tied: Array, rivals: Array) -> Match:

@@ -20,7 +20,7 @@ else:
     np = require("numpy", "trace")
 
 # Elements compared bit for bit, and as numbers where the bits have changed.
-_KEY_ELEMENTS = 16
+_KEY_ELEMENTS = 8
 SKETCH_ELEMENTS = 64
 _RUN = 8
 
@@ -62,8 +62,8 @@ def full_keys(matrix: Matrix, axis: int, units: Array, other: Array | None) -> A
     factors = _factors(len(rows))
     step = matrix.chunk()
     for start in range(0, len(rows), step):
-        block = matrix.block(rows[start : start + step])[:, units].astype(np.uint64)
-        total += (_folded(block) * factors[start : start + step, None]).sum(0, dtype=np.uint64)
+        block = _widened(matrix.block(rows[start : start + step])[:, units])
+        total += np.einsum("i,ij->j", factors[start : start + step], block)
     return total
 
 
@@ -89,7 +89,7 @@ def _words(matrix: Matrix, axis: int, chosen: Array) -> Array:
     if axis == 1:
         return matrix.block(chosen).T
     every = slice(None)
-    if matrix.order is None and len(chosen) and chosen[-1] - chosen[0] == len(chosen) - 1:
+    if matrix.order is None and len(chosen) and (np.diff(chosen) == 1).all():
         return matrix.block(every)[:, chosen[0] : chosen[-1] + 1]
     if matrix.words is not None and matrix.order is not None:
         # Columns first: reordering whole rows would copy them.
@@ -99,15 +99,17 @@ def _words(matrix: Matrix, axis: int, chosen: Array) -> Array:
 
 def mixed(words: Array) -> Array:
     """A number for each row of unsigned words: multiply and sum, modulo 2^64."""
-    folded = _folded(words.astype(np.uint64))
-    total: Array = (folded * _factors(words.shape[1])).sum(1, dtype=np.uint64)
+    total: Array = np.einsum("ij,j->i", _widened(words), _factors(words.shape[1]))
     return total
 
 
-def _folded(words: Array) -> Array:
+def _widened(words: Array) -> Array:
+    """Words as uint64."""
+    if words.itemsize < 8:
+        return words.astype(np.uint64)
     # The highest bits of a 64-bit word alone would meet nothing but the factor's lowest.
-    mixed: Array = words ^ (words >> np.uint64(29))
-    return mixed
+    folded: Array = words ^ (words >> np.uint64(29))
+    return folded
 
 
 def _factors(count: int) -> Array:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from prunescope.analysis.trace.drift import measure
+from prunescope.analysis.trace.drift import Drift, is_identical, measure
 from prunescope.analysis.trace.location import locate
 from prunescope.analysis.trace.matching import Match
 from prunescope.analysis.trace.matrices import Matrix
@@ -39,9 +39,9 @@ class Member:
     axis: int
     other: Array | None
 
-    def length(self) -> int:
-        """Rows (columns) that are left."""
-        return self.pruned.shape[self.axis]
+    def along(self, kept: Array) -> tuple[Array | None, Array | None]:
+        """Rows and columns of the original that are left, if `kept` is so of the space."""
+        return (kept, self.other) if self.axis == 0 else (self.other, kept)
 
 
 def trace_space(name: str, rows: int, members: Sequence[Member]) -> tuple[SpaceTrace, Array]:
@@ -54,9 +54,12 @@ def trace_space(name: str, rows: int, members: Sequence[Member]) -> tuple[SpaceT
     Returns:
         The trace, and for each row that is left its original index or -1.
     """
-    found = [locate(m.original, m.pruned, m.axis, m.other) for m in members]
-    kept, ambiguous = _consensus(found)
-    traced = tuple(_member(name, m, f, kept) for m, f in zip(members, found, strict=True))
+    found = _matches(members)
+    kept, ambiguous = _consensus([match for match, _ in found])
+    traced = tuple(
+        _member(name, member, match, known, kept)
+        for member, (match, known) in zip(members, found, strict=True)
+    )
     before = members[0].original.shape[members[0].axis]
     units = _as_units(kept, rows, before)
     whole = units is not None
@@ -70,6 +73,33 @@ def trace_space(name: str, rows: int, members: Sequence[Member]) -> tuple[SpaceT
         traced,
     )
     return trace, kept
+
+
+def _matches(members: Sequence[Member]) -> list[tuple[Match, Drift | None]]:
+    """Where each member comes from, and how far it has drifted where that is known already.
+
+    What one member tells for certain is tried on the next, as is that nothing was cut: if every
+    byte is as it should be then, there is nothing to look for.
+    """
+    found: dict[int, tuple[Match, Drift | None]] = {}
+    guess: Array | None = None
+    # Columns are the cheapest to look for: a few of a matrix's rows are enough.
+    for index in sorted(range(len(members)), key=lambda i: -members[i].axis):
+        member = members[index]
+        length = member.pruned.shape[member.axis]
+        whole = length == member.original.shape[member.axis]
+        likely = np.arange(length) if whole else guess
+        if likely is not None and len(likely) == length:
+            rows, columns = member.along(likely)
+            if is_identical(member.original, member.pruned, rows, columns):
+                match = Match(likely, np.zeros(length, bool))
+                found[index] = match, Drift(True, 0.0)
+                continue
+        match = locate(member.original, member.pruned, member.axis, member.other)
+        found[index] = match, None
+        if guess is None and (match.kept >= 0).all() and not match.ambiguous.any():
+            guess = match.kept
+    return [found[index] for index in range(len(members))]
 
 
 def _consensus(found: Sequence[Match]) -> tuple[Array, int]:
@@ -89,7 +119,9 @@ def _consensus(found: Sequence[Match]) -> tuple[Array, int]:
     return chosen, int((~certain.any(0) & (chosen >= 0)).sum())
 
 
-def _member(name: str, member: Member, match: Match, kept: Array) -> MemberTrace:
+def _member(
+    name: str, member: Member, match: Match, known: Drift | None, kept: Array
+) -> MemberTrace:
     found = match.kept >= 0
     if len(match.kept) != len(kept):
         # Cut to another length than the others: nothing of it lies where they say.
@@ -98,8 +130,7 @@ def _member(name: str, member: Member, match: Match, kept: Array) -> MemberTrace
         told = found & ~match.ambiguous & (kept >= 0)
         disagreeing = int((told & (match.kept != kept)).sum())
         along = match.kept if disagreeing else kept
-    axes = (along, member.other) if member.axis == 0 else (member.other, along)
-    drift = measure(member.original, member.pruned, *axes)
+    drift = known or measure(member.original, member.pruned, *member.along(along))
     return MemberTrace(
         member.pruned.info.name,
         member.role,
