@@ -177,6 +177,18 @@ def test_hidden_columns_of_a_model_cut_everywhere_are_told_by_its_norms(tmp_path
     assert kept(found) == recorded(after)
 
 
+def test_hidden_columns_in_another_order(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    before, after = pair
+    columns = [2, 1, 0, *range(3, 9), 60, 20, 10, *range(30, 50)]
+    state = narrowed(after, state_of(after), "hidden", columns)
+    found = traced(before, with_state(before, tmp_path / "moved", state))
+    assert found.ok
+    assert found.spaces["hidden"].kept == tuple(columns)
+    assert not found.spaces["hidden"].in_order
+    assert kept(found) == recorded(after)
+    assert all(member.identical for member in found.members)
+
+
 def test_hidden_columns_that_nothing_tells(tmp_path: Path) -> None:
     before = original(tmp_path / "before")
     after = pruned(before, tmp_path / "after", attention=(0, 4), mlp=(0, 4))
