@@ -231,6 +231,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "✅ 保留的权重与原始模型逐位相同",
         "✅ What is left has the original's bits",
     ),
+    "trace_same_values": (
+        "✅ 保留的权重与原始模型的值相同, 只是存储类型不同",
+        "✅ What is left has the original's values, some of them stored in another type",
+    ),
     "trace_changed": (
         "⚠️ 保留的权重有改动: {n}/{total} 个张量, 最大偏移 {drift} ({tensor})",
         "⚠️ What is left was changed: {n} of {total} tensors, largest drift {drift} ({tensor})",

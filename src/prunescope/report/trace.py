@@ -122,7 +122,8 @@ def _drift(members: Iterable[MemberTrace]) -> str:
     changed = [member.drift for member in members if not member.identical]
     if not changed:
         return "="
-    return f"{max(changed, key=lambda d: (isnan(d), d)):.2e}"
+    largest = max(changed, key=lambda drift: (isnan(drift), drift))
+    return f"{largest:.2e}" if largest else "0"
 
 
 def _units(trace: Trace, screen: Screen, say: Messages) -> None:

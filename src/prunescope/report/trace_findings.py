@@ -52,8 +52,10 @@ def print_findings(trace: Trace, screen: Screen, say: Messages) -> None:
 def print_verdict(trace: Trace, screen: Screen, say: Messages) -> None:
     """Whether what is left is unchanged, and whether every check passes."""
     changed = [member for member in trace.members if not member.identical]
-    if changed:
-        largest = max(changed, key=lambda member: (isnan(member.drift), member.drift))
+    largest = max(changed, key=lambda m: (isnan(m.drift), m.drift), default=None)
+    if largest is not None and not largest.drift:
+        screen.line(say("trace_same_values"), "green")
+    elif largest is not None:
         text = say(
             "trace_changed",
             n=len(changed),

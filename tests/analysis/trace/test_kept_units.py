@@ -13,6 +13,7 @@ from tests.support.formats import WRITERS
 from tests.support.tiny import BIASES, edit_json
 from tests.support.traces import (
     State,
+    cut,
     kept,
     original,
     pruned,
@@ -100,6 +101,20 @@ def test_after_some_steps_of_training(pair: tuple[Path, Path], tmp_path: Path) -
         was, now = old[member.tensor].double(), tuned[member.tensor].double()
         assert member.drift == pytest.approx(float((now - was).norm() / was.norm()), rel=1e-3)
     assert max(member.drift for member in found.members) > 1e-3
+
+
+def test_channels_moved_and_trained_since(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    before, _ = pair
+    state = state_of(before)
+    order = [1, 0, *range(2, 50), 95, *range(50, 95)]
+    for name, axis in (("gate_proj", 0), ("up_proj", 0), ("down_proj", 1)):
+        weight = f"model.layers.0.mlp.{name}.weight"
+        cut(state, weight, axis, order)
+        state[weight] += 0.01 * torch.randn(state[weight].shape)
+    found = traced(before, with_state(before, tmp_path / "moved", state))
+    assert found.ok
+    assert found.layers[0].spaces["channels"].kept == tuple(order)
+    assert not found.layers[0].spaces["channels"].in_order
 
 
 def test_one_changed_weight_is_seen(pair: tuple[Path, Path], tmp_path: Path) -> None:

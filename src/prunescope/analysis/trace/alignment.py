@@ -23,6 +23,8 @@ else:
 
 # Of 64 elements, unrelated rows have a cosine of 0 ± 1/8: the best of 100,000 stays below it.
 LEAST_COSINE = 0.6
+# What needs no look at the others: rounding to 4 bits leaves 0.99.
+_CLEARLY = 0.9
 # Squared distance to the best over that to the second: 0.8².
 _RATIO = 0.64
 # What float32 may make of equal cosines: rows that differ by less are twins.
@@ -47,6 +49,20 @@ def standardise(sketch: Array, model: Array) -> Array:
     length = np.linalg.norm(scaled, axis=1, keepdims=True)
     unit: Array = (scaled / np.where(length > 0, length, 1)).astype(np.float32)
     return unit
+
+
+def follows(original: Array, pruned: Array, kept: Array) -> bool:
+    """Whether each pruned row is clearly like the original row that `kept` says it is.
+
+    Args:
+        original, pruned: float32 [rows, elements].
+        kept: original indices, one for each pruned row.
+    """
+    before = standardise(original, original)[kept]
+    after = standardise(pruned, original)
+    # Rows of zeros have no direction, and are like each other.
+    empty = ~before.any(1) & ~after.any(1)
+    return bool((empty | (np.einsum("ij,ij->i", before, after) >= _CLEARLY)).all())
 
 
 def align(original: Array, pruned: Array) -> Match:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from prunescope.analysis.trace.alignment import align
+from prunescope.analysis.trace.alignment import align, follows
 from prunescope.analysis.trace.matching import Match, same_keys, settle_ties
 from prunescope.analysis.trace.matrices import Matrix
 from prunescope.analysis.trace.samples import full_keys, keys, sketches
@@ -19,23 +19,35 @@ else:
     np = require("numpy", "trace")
 
 
-def locate(original: Matrix, pruned: Matrix, axis: int, other: Array | None) -> Match:
+def locate(
+    original: Matrix, pruned: Matrix, axis: int, other: Array | None, likely: Array | None = None
+) -> Match:
     """Match the rows (axis 0) or columns (axis 1) of `pruned` with those of `original`.
 
     Those with the same bits are matched by them, the others by likeness.
 
     Args:
         other: what was kept along the other axis, original indices; None for all of it.
+        likely: a guess, one original index for each row: where all that were changed are like
+            the rows it names, nothing else is looked at.
     """
     length = pruned.shape[1 - axis]
-    if pruned.words is None or original.words is None or original.dtype != pruned.dtype:
-        return _alike(original, pruned, axis, other, length)
-    found = _equal(original, pruned, axis, other, length)
+    count = pruned.shape[axis]
+    found = Match(np.full(count, -1, np.intp), np.zeros(count, bool))
+    if pruned.words is not None and original.words is not None and original.dtype == pruned.dtype:
+        found = _equal(original, pruned, axis, other, length)
     missing = found.kept < 0
     if missing.any():
-        like = _alike(original, pruned, axis, other, length)
-        found.kept[missing] = like.kept[missing]
-        found.ambiguous[missing] = like.ambiguous[missing]
+        before, after = (
+            sketches(original, axis, other, length),
+            sketches(pruned, axis, None, length),
+        )
+        if likely is not None and follows(before, after[missing], likely[missing]):
+            found.kept[missing] = likely[missing]
+        else:
+            like = align(before, after)
+            found.kept[missing] = like.kept[missing]
+            found.ambiguous[missing] = like.ambiguous[missing]
     return found
 
 
@@ -52,7 +64,3 @@ def _equal(original: Matrix, pruned: Matrix, axis: int, other: Array | None, len
     return settle_ties(
         kept, after[still_tied], before[still_rivals], tied[still_tied], rivals[still_rivals]
     )
-
-
-def _alike(original: Matrix, pruned: Matrix, axis: int, other: Array | None, length: int) -> Match:
-    return align(sketches(original, axis, other, length), sketches(pruned, axis, None, length))

@@ -89,13 +89,14 @@ def _matches(members: Sequence[Member]) -> list[tuple[Match, Drift | None]]:
         length = member.pruned.shape[member.axis]
         whole = length == member.original.shape[member.axis]
         likely = np.arange(length) if whole else guess
-        if likely is not None and len(likely) == length:
+        likely = likely if likely is not None and len(likely) == length else None
+        if likely is not None:
             rows, columns = member.along(likely)
             if is_identical(member.original, member.pruned, rows, columns):
                 match = Match(likely, np.zeros(length, bool))
                 found[index] = match, Drift(True, 0.0)
                 continue
-        match = locate(member.original, member.pruned, member.axis, member.other)
+        match = locate(member.original, member.pruned, member.axis, member.other, likely)
         found[index] = match, None
         if guess is None and (match.kept >= 0).all() and not match.ambiguous.any():
             guess = match.kept
