@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from prunescope.analysis.trace.alignment import LEAST_COSINE, standardise
@@ -33,27 +33,25 @@ def match_layers(
             projection on both sides.
         hidden: kept columns, original indices; None for all.
     """
-    numbers, candidates = list(pruned), list(original)
     length = min(matrix.shape[1] for matrix in pruned.values())
-    probes = [_probe(matrix, length) for matrix in pruned.values()]
-    likeness = np.zeros((len(numbers), len(candidates)), np.float32)
-    for column, matrix in enumerate(original.values()):
-        model = sketches(matrix, 0, hidden, length)
-        rows = standardise(model, model)
-        for row, probe in enumerate(probes):
-            if len(probe) and len(rows):
-                nearest = (standardise(probe, model) @ rows.T).max(1)
-                likeness[row, column] = nearest.mean()
-    same_depth = numbers == candidates
+    probes = {number: _probe(matrix, length) for number, matrix in pruned.items()}
+    if original.keys() == pruned.keys() and all(
+        _likeness([probes[n]], original[n], hidden)[0] >= 1 - _EVEN for n in probes
+    ):
+        # None can be more alike by more than counts: the usual case, in one look at each.
+        return {number: number for number in probes}
+    candidates = list(original)
+    columns = [_likeness(list(probes.values()), original[n], hidden) for n in candidates]
     matched: dict[int, int | None] = {}
     last = -1
-    for row, number in enumerate(numbers):
-        best = likeness[row].max()
-        even = [c for c, s in zip(candidates, likeness[row], strict=True) if s >= best - _EVEN]
+    for row, number in enumerate(probes):
+        scores = [column[row] for column in columns]
+        best = max(scores)
+        even = [c for c, s in zip(candidates, scores, strict=True) if s >= best - _EVEN]
         choice: int | None
         if best < LEAST_COSINE:
-            choice = number if same_depth else None
-        elif same_depth and number in even:
+            choice = number if original.keys() == pruned.keys() else None
+        elif original.keys() == pruned.keys() and number in even:
             choice = number
         else:
             choice = next((c for c in even if c > last), even[0])
@@ -62,8 +60,20 @@ def match_layers(
     return matched
 
 
+def _likeness(probes: Sequence[Array], matrix: Matrix, hidden: Array | None) -> list[float]:
+    """How like its nearest row of `matrix` the rows of each probe are: mean cosines."""
+    if not all(len(probe) for probe in probes) or not matrix.shape[0]:
+        return [0.0] * len(probes)
+    model = sketches(matrix, 0, hidden, matrix.shape[1] if hidden is None else len(hidden))
+    rows = standardise(model, model)
+    stacked = standardise(np.concatenate(probes), model)
+    nearest = (stacked @ rows.T).max(1)
+    ends = np.cumsum([len(probe) for probe in probes])
+    return [float(part.mean()) for part in np.split(nearest, ends[:-1])]
+
+
 def _probe(matrix: Matrix, length: int) -> Array:
     """Sketches of a few rows."""
     rows = spread(matrix.shape[0], _ROWS)
-    found = matrix.floats(rows)[:, spread(length, SKETCH_ELEMENTS)]
+    found = matrix.floats(rows, spread(length, SKETCH_ELEMENTS))
     return np.nan_to_num(found, nan=0, posinf=0, neginf=0)

@@ -65,11 +65,13 @@ class Matrix:
         taken: Array = np.take(self.words, rows, axis=0, out=out[: len(rows)], mode="clip")
         return taken
 
-    def floats(self, rows: Any) -> Array:
-        """float32 values of `rows`, a slice or indices."""
+    def floats(self, rows: Any, columns: Array | None = None) -> Array:
+        """float32 values of `rows`, a slice or indices, and of `columns`, or all."""
         if self.decode is not None:
-            return self.decode(rows if self.order is None else self.order[rows])
-        return values_of(self.block(rows), self.dtype)
+            found = self.decode(rows if self.order is None else self.order[rows])
+            return found if columns is None else found[:, columns]
+        words = self.block(rows)
+        return values_of(words if columns is None else words[:, columns], self.dtype)
 
     def chunk(self) -> int:
         """How many rows to read at a time."""

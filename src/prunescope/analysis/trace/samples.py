@@ -80,7 +80,7 @@ def sketches(matrix: Matrix, axis: int, other: Array | None, length: int) -> Arr
     else:
         step = matrix.chunk()
         starts = range(0, matrix.shape[0], step)
-        parts = [matrix.floats(slice(s, s + step))[:, chosen] for s in starts]
+        parts = [matrix.floats(slice(s, s + step), chosen) for s in starts]
         found = np.concatenate(parts) if parts else np.empty((0, len(chosen)), np.float32)
     return np.nan_to_num(found, nan=0, posinf=0, neginf=0)
 
