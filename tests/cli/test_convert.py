@@ -105,7 +105,7 @@ def test_errors_are_one_line_and_exit_2(
 @pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
 def test_the_readmes_table_is_the_options(readme: str) -> None:
     text = (ROOT / readme).read_text("utf-8")
-    section = text[text.index("### `prunescope convert`") :].partition("\n## ")[0]
+    section = re.split(r"\n##+ ", text[text.index("### `prunescope convert`") :], maxsplit=1)[0]
     rows = dict(re.findall(r"^\| `(--\w+)` \| *([^|]*?) *\|", section, re.MULTILINE))
     options = [p for p in subcommand(Messages("en")).params if isinstance(p, click.Option)]
     # A flag has no default to speak of.
