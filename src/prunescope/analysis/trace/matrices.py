@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 else:
     np = require("numpy", "trace")
 
-# About a core's second-level cache: what is gathered is compared from there.
-_CHUNK_BYTES = 1 << 19
+# So many that what Python itself does for each chunk takes no time.
+_CHUNK_BYTES = 1 << 21
 # Whose rows llama.cpp stores in another order.
 _PERMUTED = (Role.Q, Role.K)
 
