@@ -31,7 +31,7 @@ from prunescope.checkpoint import (
     zip_directory,
 )
 from prunescope.checkpoint.remote import replies, transport
-from prunescope.cli import analyze, convert, cost, prune, scan, size, sparsity, verify
+from prunescope.cli import analyze, convert, cost, prune, scan, size, sparsity, trace, verify
 from prunescope.report.messages import Messages
 from tests.e2e.conftest import Example
 from tests.support.scripts import ROOT, environment
@@ -53,6 +53,7 @@ COMMANDS = {
     "prunescope verify": (verify.subcommand, "en"),
     "prunescope sparsity": (sparsity.subcommand, "en"),
     "prunescope cost": (cost.subcommand, "en"),
+    "prunescope trace": (trace.subcommand, "en"),
 }
 SAFETY = {"en": "## Safety\n", "zh": "## 安全\n"}
 ORIGINAL, PRUNED = "models/SmolLM2-135M-Instruct", "prune_log/llama_prune"
@@ -62,6 +63,7 @@ OUTPUTS = {
                 "--output=again.csv"],
     "sparsity": ["-m", "prunescope", "sparsity", ORIGINAL],
     "cost": ["-m", "prunescope", "cost", ORIGINAL, PRUNED, "--device=l4", "--batch=16"],
+    "trace": ["-m", "prunescope", "trace", ORIGINAL, PRUNED],
     "verify": ["-m", "prunescope", "verify", ORIGINAL, PRUNED, "--layers=3:27",
                "--expect-sparsity=0.171"],
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from prunescope.analysis.counts import Counts
@@ -78,12 +79,49 @@ class Comparison:
         return tuple(_verdict(role, modules) for role, modules in found if modules)
 
 
-def compare(original: Checkpoint, pruned: Checkpoint) -> Comparison:
+def compare(
+    original: Checkpoint, pruned: Checkpoint, layers: Mapping[int, int] | None = None
+) -> Comparison:
     """Compare a pruned checkpoint with the original it came from.
+
+    Args:
+        layers: pruned layer → the original layer that it is, for every layer of `pruned`, none
+            twice; None where they have the same numbers.
 
     Raises:
         ArchitectureError: an unknown family, two families, or a "pruned" model that is larger
             than its original somewhere.
+    """
+    before, after = describe_pair(original, pruned)
+    left = after.layers
+    if layers is not None:
+        left = {layers[number]: modules for number, modules in after.layers.items()}
+        if len(left) != len(after.layers):
+            raise ValueError("two layers of the pruned model are the same one of the original")
+    compared = []
+    for number in sorted(before.layers.keys() | left.keys()):
+        here, there = before.layers.get(number, {}), left.get(number, {})
+        modules = tuple(
+            _compare(number, role, here.get(role), there.get(role), after)
+            for role in _COMPARED
+            if role in here or role in there
+        )
+        compared.append(LayerComparison(number, modules, _total(modules)))
+    outside = tuple(
+        _compare(None, role, before.outside.get(role), after.outside.get(role), after)
+        for role in _COMPARED
+        if role in before.outside or role in after.outside
+    )
+    return Comparison(
+        before, after, tuple(compared), outside, Counts(before.parameters, after.parameters)
+    )
+
+
+def describe_pair(original: Checkpoint, pruned: Checkpoint) -> tuple[Model, Model]:
+    """Name the tensors of both models.
+
+    Raises:
+        ArchitectureError: an unknown family, or models of two families or types.
     """
     before, after = describe(original), describe(pruned)
     if before.family.name != after.family.name:
@@ -91,23 +129,7 @@ def compare(original: Checkpoint, pruned: Checkpoint) -> Comparison:
             f"{pruned.path}: a {after.family.name} model, the original is {before.family.name}"
         )
     _check_types(before, after)
-    layers = []
-    for number in sorted(before.layers.keys() | after.layers.keys()):
-        here, there = before.layers.get(number, {}), after.layers.get(number, {})
-        modules = tuple(
-            _compare(number, role, here.get(role), there.get(role), after)
-            for role in _COMPARED
-            if role in here or role in there
-        )
-        layers.append(LayerComparison(number, modules, _total(modules)))
-    outside = tuple(
-        _compare(None, role, before.outside.get(role), after.outside.get(role), after)
-        for role in _COMPARED
-        if role in before.outside or role in after.outside
-    )
-    return Comparison(
-        before, after, tuple(layers), outside, Counts(before.parameters, after.parameters)
-    )
+    return before, after
 
 
 def _check_types(before: Model, after: Model) -> None:

@@ -19,6 +19,7 @@ COMMANDS = {
     "scan": "prunescope.cli.scan",
     "size": "prunescope.cli.size",
     "sparsity": "prunescope.cli.sparsity",
+    "trace": "prunescope.cli.trace",
     "verify": "prunescope.cli.verify",
 }
 

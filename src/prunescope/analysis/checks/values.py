@@ -22,7 +22,7 @@ from prunescope.extras import require
 if TYPE_CHECKING:
     import numpy as np
 else:
-    np = require("numpy", "prune")
+    np = require("numpy", "weights")
 
 _BLOCK = 1 << 20
 

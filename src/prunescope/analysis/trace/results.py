@@ -1,0 +1,197 @@
+"""What does a trace find? Kept units, agreement and drift, per space, layer and model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+from prunescope.analysis.compare import Comparison
+from prunescope.architecture import Role
+
+
+@dataclass(frozen=True, slots=True)
+class MemberTrace:
+    """One tensor beside the original it was cut from.
+
+    Attributes:
+        tensor: its name in the pruned model.
+        space: the space that was traced along one of its axes; None where its axes are known
+            from other tensors (norms, biases).
+        disagreeing: rows (columns) that come from another place than the space's other members
+            say.
+        untraced: rows (columns) found nowhere in the original.
+        identical: whether what is left has the original's very bits.
+        drift: ‖pruned − original‖ / ‖original‖ (Frobenius) over what is left; NaN or infinite
+            where the weights are. A change of dtype alone that loses nothing is 0.
+    """
+
+    tensor: str
+    role: Role
+    space: str | None
+    disagreeing: int
+    untraced: int
+    identical: bool
+    drift: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether all of it comes from where the other members of its space do."""
+        return not self.disagreeing and not self.untraced
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceTrace:
+    """What is left of one space: heads, KV heads, channels, tokens.
+
+    Attributes:
+        rows: rows of a unit; 1 also where a unit of more was not kept whole.
+        original: units before.
+        kept: for each unit that is left, in the pruned model's order, its index in the
+            original; -1 where it was not found.
+        whole: whether only whole units were kept.
+        ambiguous: rows that more than one row of the original explains as well.
+        members: the tensors that tell; none where the space is known from elsewhere.
+    """
+
+    name: str
+    rows: int
+    original: int
+    kept: tuple[int, ...]
+    whole: bool
+    ambiguous: int
+    members: tuple[MemberTrace, ...]
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the kept units stand in the original's order, none of them twice."""
+        found = [unit for unit in self.kept if unit >= 0]
+        return all(a < b for a, b in pairwise(found))
+
+    @property
+    def untraced(self) -> int:
+        """Units that were not found in the original."""
+        return self.kept.count(-1)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all members tell the same."""
+        return all(member.ok for member in self.members)
+
+    @property
+    def ok(self) -> bool:
+        """Whether whole units were kept, and all members tell which."""
+        return self.agrees and self.whole and not self.untraced
+
+
+@dataclass(frozen=True, slots=True)
+class HeadPair:
+    """A query head that is left, by the original's numbers.
+
+    Attributes:
+        position: its number in the pruned layer.
+        head: its number in the original.
+        trained: the KV head it was trained with.
+        met: the KV head it meets now.
+    """
+
+    position: int
+    head: int
+    trained: int
+    met: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """Do query heads meet the KV heads they were trained with?
+
+    Attributes:
+        pairs: every query head that is left; empty where they do not share the KV heads evenly.
+        even: whether the query heads are a multiple of the KV heads, as attention needs.
+    """
+
+    pairs: tuple[HeadPair, ...]
+    even: bool
+
+    @property
+    def mispaired(self) -> tuple[HeadPair, ...]:
+        """Those that meet another KV head."""
+        return tuple(pair for pair in self.pairs if pair.trained != pair.met)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every head meets its own."""
+        return self.even and not self.mispaired
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTrace:
+    """One layer of the pruned model.
+
+    Attributes:
+        layer: its number in the original; None where it is like none of them.
+        position: its number in the pruned model.
+        spaces: by name.
+        pairing: None where the kept heads are not known.
+        others: tensors that only confirm: norms, biases.
+    """
+
+    layer: int | None
+    position: int
+    spaces: Mapping[str, SpaceTrace]
+    pairing: Pairing | None
+    others: tuple[MemberTrace, ...]
+
+    @property
+    def members(self) -> tuple[MemberTrace, ...]:
+        """All tensors that were compared."""
+        return (*(m for s in self.spaces.values() for m in s.members), *self.others)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check of the layer passes."""
+        pairs = self.pairing is None or self.pairing.ok
+        parts = (*(s.ok for s in self.spaces.values()), *(m.ok for m in self.others))
+        return self.layer is not None and pairs and all(parts)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Everything that the weights tell about pruning.
+
+    Attributes:
+        comparison: from shapes, with the layers matched as traced; None where layers of the
+            pruned model share one of the original's, or have none.
+        layers: in the pruned model's order.
+        removed: layers of the original that are gone.
+        spaces: of the whole model: the vocabulary and, where it was cut, the hidden dimension.
+        others: tensors outside the layers that only confirm.
+        head_dim: rows of a head; None where no config.json says.
+    """
+
+    original: str
+    pruned: str
+    comparison: Comparison | None
+    layers: tuple[LayerTrace, ...]
+    removed: tuple[int, ...]
+    spaces: Mapping[str, SpaceTrace]
+    others: tuple[MemberTrace, ...]
+    head_dim: int | None
+
+    @property
+    def reordered(self) -> bool:
+        """Whether layers stand in another order than in the original, or more than once."""
+        found = [layer.layer for layer in self.layers if layer.layer is not None]
+        return any(a >= b for a, b in pairwise(found))
+
+    @property
+    def members(self) -> tuple[MemberTrace, ...]:
+        """All tensors that were compared."""
+        outside = (m for s in self.spaces.values() for m in s.members)
+        return (*(m for layer in self.layers for m in layer.members), *outside, *self.others)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check passes: agreement, whole units, pairing, nothing unfound."""
+        outside = (*(s.ok for s in self.spaces.values()), *(m.ok for m in self.others))
+        return all(layer.ok for layer in self.layers) and all(outside)
