@@ -164,7 +164,9 @@ def test_without_numpy_one_line_says_what_to_install(folder: Path) -> None:
         encoding="utf-8", check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == ("error: numpy is not installed: run  pip install 'prunescope[weights]'\n")
+    assert done.stderr == (
+        "error: numpy is not installed: run  pip install 'prunescope[weights]'\n"
+    )
 
 
 def test_tracing_imports_no_torch_and_help_has_an_example(folder: Path) -> None:

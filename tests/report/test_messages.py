@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from string import Formatter
 
 import pytest
 
 import prunescope
 from prunescope.architecture import load_family
+from prunescope.report import messages
 from prunescope.report.messages import CATALOGUE, LANGUAGES, Messages
 
 SOURCES = [
     path.read_text(encoding="utf-8")
     for path in Path(prunescope.__file__).parent.rglob("*.py")
-    if path.name != "messages.py"
+    if path.parent.name != "messages"
 ]
 # `say(f"prune_{kind}")`: one message for each kind of group a family prunes.
 BY_KIND = {f"prune_{kind}" for kind in load_family("llama").groups}
@@ -26,6 +29,14 @@ BY_CODE = ("why_", "check_", "verdict_", "source_", "verify_")
 def placeholders(text: str) -> list[tuple[str, str]]:
     """Each field with its format, in no order: word order differs between the languages."""
     return sorted((name, form or "") for _, name, form, _ in Formatter().parse(text) if name)
+
+
+def test_no_sentence_has_two_homes() -> None:
+    rooms = [
+        import_module(f"{messages.__name__}.{m.name}") for m in iter_modules(messages.__path__)
+    ]
+    keys = [key for room in rooms for key in room.MESSAGES]
+    assert sorted(keys) == sorted(CATALOGUE)
 
 
 @pytest.mark.parametrize("key", CATALOGUE)

@@ -1,1 +1,1 @@
-"""Which heads, channels and layers survived? Found in the weights; needs numpy (extra `weights`)."""
+"""Which heads, channels and layers survived? Found in the weights (needs numpy)."""

@@ -1,0 +1,69 @@
+"""What do the layer tables, their plot and their help say?"""
+
+MESSAGES: dict[str, tuple[str, str]] = {
+    "layer_summary": ("每层汇总统计", "Per-layer summary"),
+    "global_summary": ("全局统计", "Whole model"),
+    "module_analysis": ("详细模块分析", "Module by module"),
+    "layer_number": ("层编号", "Layer"),
+    "layer": ("层", "Layer"),
+    "original_parameters": ("原始参数量", "Original params"),
+    "pruned_parameters": ("剪枝后参数量", "Pruned params"),
+    "retention": ("保留率", "Retention"),
+    "sparsity": ("稀疏度", "Sparsity"),
+    "original_shape": ("原始维度", "Original shape"),
+    "pruned_shape": ("剪枝后维度", "Pruned shape"),
+    "not_pruned": ("# 未剪枝", "# not pruned"),
+    "is_pruned": ("# 已剪枝", "# pruned"),
+    "total_original": ("原始模型总参数量: {n:,}", "Original parameters: {n:,}"),
+    "total_pruned": ("剪枝后模型总参数量: {n:,}", "Pruned parameters: {n:,}"),
+    "total_removed": ("参数减少量: {n:,}", "Parameters removed: {n:,}"),
+    "total_retention": (
+        "整体保留率: {r:.4f} ({p:.2f}%)",
+        "Overall retention: {r:.4f} ({p:.2f}%)",
+    ),
+    "total_sparsity": (
+        "整体稀疏度: {r:.4f} ({p:.2f}%)",
+        "Overall sparsity: {r:.4f} ({p:.2f}%)",
+    ),
+    "tied": (
+        "共享权重只计一次: {names}",
+        "Tied weights are counted once: {names}",
+    ),
+    "verdict_same": (
+        "✅ 所有已剪枝层的 {module} 剪枝度一致: {r:.4f}",
+        "✅ All pruned layers keep the same share of {module}: {r:.4f}",
+    ),
+    "verdict_differs": (
+        "⚠️ {module} 剪枝度不一致: 多数已剪枝层为 {r:.4f}, 例外的层: {outliers}",
+        "⚠️ {module} differs between layers: most pruned layers keep {r:.4f}, except: {outliers}",
+    ),
+    "verdict_none": (
+        "✅ {module} 在所有层均未剪枝 (保留率 1.0000)",
+        "✅ {module} is not pruned in any layer (retention 1.0000)",
+    ),
+    "unpruned_layers": ("   未剪枝的层: {layers}", "   Layers not pruned: {layers}"),
+    "depth_note": (
+        "注意: 原始模型有 {a} 层, 剪枝后有 {b} 层; 各层按文件中的编号对应",
+        "Note: the original has {a} layers, the pruned model {b}; layers are matched by number",
+    ),
+    "csv_written": ("详细结果已保存到: {path}", "Table written to {path}"),
+    "plot_written": ("图已保存到: {path}", "Plot written to {path}"),
+    "plot_title": ("各层稀疏度", "Layer-wise Sparsity Distribution"),
+    "plot_x": ("层编号", "Layer Index"),
+    "plot_y": ("稀疏度", "Sparsity"),
+    "plot_overall": ("整体稀疏度 ({p:.1f}%)", "Overall Sparsity ({p:.1f}%)"),
+    "help_plot": (
+        "将每层稀疏度画成图 (.png, .svg, .pdf)",
+        "draw the sparsity of each layer to this file (.png, .svg, .pdf)",
+    ),
+    "help_analyze": (
+        "逐层分析剪枝: 每层, 全局, 每个模块的维度, 保留率与稀疏度。只读取文件头。\n\n"
+        "示例: {example}",
+        "Analyse pruning layer by layer: shapes, retention and sparsity of each layer and "
+        "module, from file headers alone.\n\nExample: {example}",
+    ),
+    "help_and_verify": (
+        "同时验证剪枝结果; 有检查失败时退出码为 1",
+        "verify the pruned model too; exits with 1 if a check fails",
+    ),
+}

@@ -1,0 +1,44 @@
+"""What does a conversion say?"""
+
+MESSAGES: dict[str, tuple[str, str]] = {
+    "convert_writing": ("正在写入张量", "Writing tensors"),
+    "convert_done": (
+        "已写入 {n:,} 个张量, {gib:.2f} GB, {files} 个文件: {path}",
+        "{n:,} tensors, {gib:.2f} GB in {files} file(s) written to {path}",
+    ),
+    "convert_retied": (
+        "共享权重只写一次, 加载时由 transformers 重新绑定: {names}",
+        "Tied weights are written once, transformers ties them again: {names}",
+    ),
+    "convert_doubled": (
+        "共享权重以两个名字各写一次 (config.json 未说明 tie_word_embeddings): {names}",
+        "Tied weights are written under both names (config.json does not say that they are): "
+        "{names}",
+    ),
+    "convert_dequantised": (
+        "注意: GGUF 的值已反量化为 float32, 并非量化之前的原始值",
+        "Note: the values of the GGUF are dequantised to float32; they are not the original ones",
+    ),
+    "convert_adapter": (
+        "这是适配器, 不是完整模型: 用 PEFT 加载",
+        "This is an adapter, not a whole model: load it with PEFT",
+    ),
+    "convert_no_config": (
+        "注意: 没有找到 {name}; 加载前需要自行提供",
+        "Note: no {name} was found; the weights cannot be loaded without one",
+    ),
+    "help_convert": (
+        "将任意可读的检查点转换成普通的 Hugging Face 目录 (safetensors), 不执行其中的代码。\n\n"
+        "示例: {example}",
+        "Turn any checkpoint that can be read into an ordinary Hugging Face folder of "
+        "safetensors, without executing anything in it.\n\nExample: {example}",
+    ),
+    "help_max_shard_size": (
+        "单个文件的最大大小, 如 5GB 或 200MB (十进制)",
+        "most that one file holds, such as 5GB or 200MB (decimal)",
+    ),
+    "help_overwrite": (
+        "替换目标目录中已有的模型",
+        "replace a model that is already in the target folder",
+    ),
+}
