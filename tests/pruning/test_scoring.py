@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from prunescope.checkpoint.weights import WeightMap
 from prunescope.pruning import scoring
 from prunescope.pruning.calibration import CalibrationSet, choose_windows
 from prunescope.pruning.plan import PruningPlan, Target, resolve
-from prunescope.pruning.scoring import Scores, magnitude_scores, random_scores, taylor_scores
+from prunescope.pruning.scores import Scores
+from prunescope.pruning.scoring import magnitude_scores, taylor_scores
+from prunescope.pruning.selection import unit_scores
 from tests.support.tiny import BIASES, tiny_folder, tiny_model
 
 MODELS: dict[str, dict[str, Any]] = {
@@ -47,11 +50,22 @@ def plan(importance: str, **options: Any) -> PruningPlan:
     return PruningPlan(0.5, (1, 3), (1, 3), importance, **options)
 
 
-def taylor_of(model: Model, targets: tuple[Target, ...], **options: Any) -> Scores:
+@dataclass
+class Measured:
+    units: tuple[list[float], ...]
+    loss: float | None
+
+
+def taylor_of(
+    model: Model,
+    targets: tuple[Target, ...],
+    calibration: CalibrationSet = CALIBRATION,
+    **options: Any,
+) -> Measured:
+    wanted = plan("taylor", **options)
     with WeightMap() as weights:
-        return taylor_scores(
-            model, targets, weights, CALIBRATION, plan("taylor", **options), "cpu", lambda: None
-        )
+        scores = taylor_scores(model, targets, weights, calibration, wanted, "cpu", lambda: None)
+    return Measured(unit_scores(wanted, targets, scores), scores.loss)
 
 
 def with_gradients(network: PreTrainedModel) -> float:
@@ -111,7 +125,7 @@ def test_magnitudes_are_those_of_the_weights(
         )
     assert scores.loss is None
     assert len(ticks) == len(targets)
-    for target, units in zip(targets, scores.units, strict=True):
+    for target, units in zip(targets, unit_scores(plan(importance), targets, scores), strict=True):
         assert units == pytest.approx(units_by_hand(network, target, row), rel=1e-5)
 
 
@@ -179,14 +193,15 @@ def test_only_targets_have_gradients_and_each_is_freed_at_once(
 
 def test_random_scores_follow_the_seed(tmp_path: Path) -> None:
     targets = resolve(plan("random"), tiny_model(tmp_path))
-    first, again, other = (random_scores(targets, seed) for seed in (1, 1, 2))
+    first, again, other = (
+        unit_scores(plan("random", seed=seed), targets, Scores({})) for seed in (1, 1, 2)
+    )
     assert first == again
-    assert all(a != b for a, b in zip(first.units, other.units, strict=True))
+    assert all(a != b for a, b in zip(first, other, strict=True))
     # Layers are drawn one after the other, so that they do not lose the same channels.
-    assert first.units[1] != first.units[3]
-    assert [len(units) for units in first.units] == [2, 20, 2, 20]
-    assert all(0 <= score < 1 for units in first.units for score in units)
-    assert first.loss is None
+    assert first[1] != first[3]
+    assert [len(units) for units in first] == [2, 20, 2, 20]
+    assert all(0 <= score < 1 for units in first for score in units)
 
 
 def test_scores_are_the_same_each_time(tmp_path: Path) -> None:
@@ -199,6 +214,4 @@ def test_other_calibration_gives_other_scores(tmp_path: Path) -> None:
     model = tiny_model(tmp_path)
     targets = resolve(plan("taylor"), model)
     other = CalibrationSet("x", CALIBRATION.windows[:1], "")
-    with WeightMap() as weights:
-        scores = taylor_scores(model, targets, weights, other, plan("taylor"), "cpu", lambda: None)
-    assert scores.loss != taylor_of(model, targets).loss
+    assert taylor_of(model, targets, other).loss != taylor_of(model, targets).loss

@@ -18,14 +18,9 @@ from prunescope.interop.torch_tensors import computing_dtype
 from prunescope.pruning.calibration import CalibrationSet
 from prunescope.pruning.plan import PruningPlan, Target
 from prunescope.pruning.record import pruning_record
-from prunescope.pruning.scoring import (
-    Scores,
-    Tick,
-    magnitude_scores,
-    random_scores,
-    taylor_scores,
-)
-from prunescope.pruning.selection import Cut, select
+from prunescope.pruning.scores import Scores
+from prunescope.pruning.scoring import Tick, magnitude_scores, taylor_scores
+from prunescope.pruning.selection import Cut, select, unit_scores
 from prunescope.pruning.slicing import remaining, sliced_state
 
 if TYPE_CHECKING:
@@ -92,7 +87,8 @@ def prune(
         # A pruned model of which something is missing would load nowhere.
         as_stored(model, mapped(model, weights))
         scores = _score(model, plan, targets, weights, calibration, device, progress)
-        cuts = tuple(select(t, units) for t, units in zip(targets, scores.units, strict=True))
+        units = unit_scores(plan, targets, scores)
+        cuts = tuple(select(target, each) for target, each in zip(targets, units, strict=True))
         state = sliced_state(model, cuts, weights)
     stored = {id(tensor): tensor.numel() for tensor in state.values()}
     parameters = Counts(model.checkpoint.parameters, sum(stored.values()))
@@ -117,7 +113,7 @@ def _score(
     progress: Progress,
 ) -> Scores:
     if plan.importance == "random":
-        return random_scores(targets, plan.seed)
+        return Scores({})
     if plan.importance != "taylor":
         with progress(len(targets)) as tick:
             return magnitude_scores(targets, weights, plan, device, tick)

@@ -1,10 +1,9 @@
-"""How important is each unit? One score for each unit of each target, by the plan's measure."""
+"""How important is each row? One score for each index of each axis that the targets cut."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prunescope.architecture import Model
@@ -13,9 +12,9 @@ from prunescope.extras import require
 from prunescope.interop.hf import as_stored, mapped
 from prunescope.interop.torch_tensors import as_tensor, computing_dtype
 from prunescope.pruning.calibration import CalibrationSet
-from prunescope.pruning.groups import Member
-from prunescope.pruning.importance import combine, magnitude, taylor, unit_scores
+from prunescope.pruning.importance import magnitude, taylor
 from prunescope.pruning.plan import PruningPlan, Target
+from prunescope.pruning.scores import Scores
 
 if TYPE_CHECKING:
     import torch
@@ -26,36 +25,18 @@ else:
 Tick = Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """For each target the scores of its units, and the loss where it was measured."""
-
-    units: tuple[list[float], ...]
-    loss: float | None = None
-
-
-def random_scores(targets: Sequence[Target], seed: int) -> Scores:
-    """Uniform in [0, 1), in the order of the targets."""
-    generator = torch.Generator().manual_seed(seed)
-    return Scores(tuple(torch.rand(t.group.units, generator=generator).tolist() for t in targets))
-
-
 def magnitude_scores(
     targets: Sequence[Target], weights: WeightMap, plan: PruningPlan, device: str, tick: Tick
 ) -> Scores:
     """L1 or L2 of the weights, read one tensor at a time."""
     power = 1 if plan.importance == "l1" else 2
-
-    def score(member: Member) -> Tensor:
-        weight = as_tensor(weights, member.tensor).to(device)
-        return unit_scores(magnitude(weight, member.axis, power), member.width)
-
-    units = []
+    rows = {}
     for target in targets:
-        members = [score(member) for member in target.group.members]
-        units.append(combine(members, plan.grouping).tolist())
+        for member in target.group.members:
+            weight = as_tensor(weights, member.tensor).to(device)
+            rows[member.tensor.name, member.axis] = magnitude(weight, member.axis, power).cpu()
         tick()
-    return Scores(tuple(units))
+    return Scores(rows)
 
 
 def taylor_scores(
@@ -74,18 +55,19 @@ def taylor_scores(
     computed in float32 on the CPU, any other as `computing_dtype` says.
     """
     network = as_stored(model, _computable(model, weights, device))
-    wanted: dict[str, list[tuple[int, int, Member]]] = defaultdict(list)
-    for number, target in enumerate(targets):
-        for place, member in enumerate(target.group.members):
-            wanted[member.tensor.name].append((number, place, member))
-    found: list[list[Tensor | None]] = [[None] * len(t.group.members) for t in targets]
+    wanted: dict[str, set[int]] = defaultdict(set)
+    for target in targets:
+        for member in target.group.members:
+            wanted[member.tensor.name].add(member.axis)
+    rows: dict[tuple[str, int], Tensor] = {}
 
     def harvest(name: str) -> Callable[[Tensor], None]:
         def hook(parameter: Tensor) -> None:
             assert parameter.grad is not None
-            for number, place, member in wanted[name]:
-                channels = taylor(parameter.detach(), parameter.grad, member.axis, plan.taylor)
-                found[number][place] = unit_scores(channels, member.width).cpu()
+            for axis in wanted[name]:
+                rows[name, axis] = taylor(
+                    parameter.detach(), parameter.grad, axis, plan.taylor
+                ).cpu()
             parameter.grad = None
             tick()
 
@@ -98,11 +80,7 @@ def taylor_scores(
     ids = torch.tensor(calibration.windows, device=device)
     loss = network(input_ids=ids, labels=ids, use_cache=False).loss
     loss.backward()
-    units = tuple(
-        combine([scores for scores in members if scores is not None], plan.grouping).tolist()
-        for members in found
-    )
-    return Scores(units, loss.item())
+    return Scores(rows, loss.item())
 
 
 def _computable(model: Model, weights: WeightMap, device: str) -> dict[str, Tensor]:

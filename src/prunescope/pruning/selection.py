@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prunescope.errors import PlanError
-from prunescope.pruning.plan import Target
+from prunescope.pruning.plan import PruningPlan, Target
+from prunescope.pruning.scores import Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,17 @@ class Cut:
         """The units that go, ascending."""
         kept = set(self.kept)
         return [unit for unit in range(self.target.group.units) if unit not in kept]
+
+
+def unit_scores(
+    plan: PruningPlan, targets: Sequence[Target], scores: Scores
+) -> tuple[list[float], ...]:
+    """For each target the scores of its units; random ones are uniform in [0, 1)."""
+    if plan.importance == "random":
+        # Not a secret: a choice that anyone can repeat from the seed.
+        chance = random.Random(plan.seed)  # noqa: S311
+        return tuple([chance.random() for _ in range(t.group.units)] for t in targets)
+    return tuple(scores.of(target.group, plan.grouping) for target in targets)
 
 
 def select(target: Target, scores: Sequence[float]) -> Cut:
