@@ -1,0 +1,252 @@
+"""How does a pruned Llama become one GGUF file for llama.cpp? Streamed, one tensor at a time.
+
+Layers of one shape make the architecture `llama`; layers that differ make `deci`, the one that
+llama.cpp loads with a number of heads, KV heads and channels for each layer
+(https://github.com/ggml-org/llama.cpp/blob/master/src/models/deci.cpp; keys as in its
+conversion of DeciLMForCausalLM). Both compute the same network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prunescope.analysis.axes import Layout, layout
+from prunescope.architecture import Model, Role, describe
+from prunescope.atomic import replacing
+from prunescope.checkpoint import TensorInfo, open_checkpoint
+from prunescope.checkpoint.weights import WeightMap
+from prunescope.errors import ArchitectureError, CheckpointError
+from prunescope.extras import require
+from prunescope.interop.agreement import check_sizes
+from prunescope.interop.gguf_rope import add_rope, rope_factors
+from prunescope.interop.gguf_types import (
+    GgufType,
+    as_float32,
+    encoded,
+    file_type,
+    stored_type,
+)
+from prunescope.interop.gguf_vocab import add_vocabulary
+from prunescope.steps import Progress, silent
+
+if TYPE_CHECKING:
+    import gguf
+    import numpy as np
+else:
+    gguf = require("gguf", "gguf")
+    np = require("numpy", "gguf")
+
+_MODEL_TYPES = ("llama", "mistral")
+_PERMUTED = {Role.Q: "heads", Role.K: "kv_heads"}
+ROPE_FACTORS = "rope_freqs.weight"
+# Everything that is needed of config.json, with llama.cpp's key of it.
+_LENGTHS = {
+    "heads": "add_head_count",
+    "kv_heads": "add_head_count_kv",
+    "channels": "add_feed_forward_length",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """One GGUF file.
+
+    Attributes:
+        architecture: `llama`, or `deci` where layers differ.
+        tensors: how many, and the bytes of their data.
+        types: GGML type → how many tensors have it.
+    """
+
+    architecture: str
+    tensors: int
+    nbytes: int
+    types: Mapping[str, int]
+
+
+def export_gguf(
+    source: str | Path,
+    target: Path,
+    wanted: GgufType = "f16",
+    tokenizer_pre: str | None = None,
+    progress: Progress = silent,
+) -> Exported:
+    """Write the model folder `source` as the GGUF file `target`, whole or not at all.
+
+    Args:
+        source: a Llama or Mistral with config.json and tokenizer.json beside its weights.
+        wanted: the type of its matrices; vectors are float32 (see `gguf_types.stored_type`).
+        tokenizer_pre: llama.cpp's name of how the tokenizer splits text, where it is not known.
+        progress: called with the number of steps; yields what counts one of them off.
+
+    Raises:
+        ArchitectureError: another family, or a variant that llama.cpp computes otherwise.
+        CheckpointError: tensors that disagree, are missing, or cannot be read.
+        PrunescopeError: no tokenizer, or `target` cannot be written.
+    """
+    model = describe(open_checkpoint(source))
+    home = model.checkpoint.home.local
+    if home is None:
+        raise CheckpointError(model.checkpoint.path, "is remote: download it to export it")
+    _check(model)
+    found = layout(model)
+    counts = {space: _counts(found, space) for space in _LENGTHS}
+    uneven = any(len(set(each)) > 1 for each in counts.values())
+    architecture = "deci" if uneven else "llama"
+    # The writer's first file name is where it will write: nothing is opened before.
+    writer = gguf.GGUFWriter(None, architecture)
+    _add_config(writer, model, counts, uneven, wanted)
+    add_vocabulary(writer, home, model.outside[Role.EMBEDDING].shape[0], tokenizer_pre)
+    factors = rope_factors(model.checkpoint)
+    tensors = list(_named(model, found))
+    types: dict[str, int] = {}
+    nbytes = 0
+    for name, info, _ in tensors:
+        kind = stored_type(info.shape, wanted)
+        size = _nbytes(info.shape, kind)
+        writer.add_tensor_info(name, info.shape, np.dtype(np.float32), size, kind)
+        types[kind.name] = types.get(kind.name, 0) + 1
+        nbytes += size
+    if factors is not None:
+        shape, size = factors.shape, factors.nbytes
+        f32 = gguf.GGMLQuantizationType.F32
+        writer.add_tensor_info(ROPE_FACTORS, shape, factors.dtype, size, f32)
+        types["F32"] = types.get("F32", 0) + 1
+        nbytes += size
+    with replacing(target) as temporary, WeightMap() as weights, progress(len(tensors)) as tick:
+        try:
+            writer.write_header_to_file(temporary)
+            writer.write_kv_data_to_file()
+            writer.write_ti_data_to_file()
+            for _, info, heads in tensors:
+                values = as_float32(weights, info)
+                if heads:
+                    values = permute(values, heads)
+                kind = stored_type(info.shape, wanted)
+                writer.write_tensor_data(encoded(np.ascontiguousarray(values), kind))
+                weights.release()
+                tick()
+            if factors is not None:
+                writer.write_tensor_data(factors)
+        finally:
+            writer.close()
+    return Exported(architecture, sum(types.values()), nbytes, types)
+
+
+def permute(
+    rows: np.ndarray[Any, np.dtype[np.float32]], heads: int
+) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """The order that llama.cpp gives the rows of the query or key projection.
+
+    The inverse of `prunescope.interop.gguf.unpermute`, which says why.
+
+    Args:
+        rows: [heads · head_dim, …]; head_dim is even.
+        heads: heads of the projection: for keys, the KV heads.
+
+    Returns:
+        The same shape and dtype.
+    """
+    halves = rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:])
+    return halves.swapaxes(1, 2).reshape(rows.shape)
+
+
+def _check(model: Model) -> None:
+    config, where = model.checkpoint.config, model.checkpoint.path
+    kind = config.get("model_type")
+    if kind not in _MODEL_TYPES or model.family.gguf is None:
+        raise ArchitectureError(
+            f"{where}: GGUF export knows model_type {' and '.join(_MODEL_TYPES)}, not {kind!r}: "
+            "use llama.cpp's convert_hf_to_gguf.py"
+        )
+    if config.get("hidden_act", "silu") != "silu":
+        raise ArchitectureError(f"{where}: llama.cpp computes silu, not {config['hidden_act']!r}")
+    if not model.head_dim or model.head_dim % 2:
+        raise ArchitectureError(f"{where}: config.json does not give an even head_dim")
+    check_sizes(model)
+    wanted = {name for name in model.family.layer if name not in model.family.optional}
+    for layer in model.layers:
+        have = {t.name for module in model.layers[layer].values() for t in module.tensors}
+        for name in sorted(wanted):
+            full = f"{model.family.layer_prefix}{layer}.{name}"
+            if full not in have:
+                raise CheckpointError(where, f"tensor {full!r} is missing")
+    for role in (Role.EMBEDDING, Role.FINAL_NORM):
+        if role not in model.outside:
+            raise CheckpointError(where, f"has no {role.title.lower()}")
+    if Role.HEAD not in model.outside and config.get("tie_word_embeddings") is False:
+        raise CheckpointError(where, "has no output head, and config.json ties none")
+
+
+def _counts(found: Layout, space: str) -> list[int]:
+    """Units of `space` in each layer."""
+    counts = []
+    for layer in found.model.layers:
+        units = found.units(layer, space)
+        if units is None:
+            where = found.model.checkpoint.path
+            raise CheckpointError(where, f"layer {layer} has no whole number of {space}")
+        counts.append(units)
+    return counts
+
+
+def _add_config(
+    writer: gguf.GGUFWriter,
+    model: Model,
+    counts: Mapping[str, list[int]],
+    uneven: bool,
+    wanted: GgufType,
+) -> None:
+    embedding = model.outside[Role.EMBEDDING].shape
+    writer.add_name(Path(model.checkpoint.path).name)
+    writer.add_file_type(file_type(wanted))
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    writer.add_vocab_size(embedding[0])
+    writer.add_embedding_length(embedding[1])
+    writer.add_block_count(len(model.layers))
+    for space, method in _LENGTHS.items():
+        getattr(writer, method)(counts[space] if uneven else counts[space][0])
+    # Stated: after pruning it is no longer embedding_length / head_count.
+    head_dim = model.head_dim or 0
+    for add in (writer.add_key_length, writer.add_value_length, writer.add_rope_dimension_count):
+        add(head_dim)
+    writer.add_context_length(_number(model, "max_position_embeddings", 2048))
+    writer.add_layer_norm_rms_eps(float(_number(model, "rms_norm_eps", 1e-6)))
+    add_rope(writer, model.checkpoint)
+
+
+def _number(model: Model, key: str, default: float) -> Any:
+    value = model.checkpoint.config.get(key, default)
+    if type(value) not in (int, float) or not (math.isfinite(value) and value > 0):
+        raise CheckpointError(model.checkpoint.path, f"config.json: {key} is {value!r}")
+    return value
+
+
+def _named(model: Model, found: Layout) -> Iterator[tuple[str, TensorInfo, int]]:
+    """llama.cpp's name of each tensor, and the heads by which its rows are permuted (or 0)."""
+    names = model.family.gguf
+    assert names is not None
+    outside = {ours: theirs for theirs, ours in names.model.items()}
+    inside = {ours: theirs for theirs, ours in names.layer.items()}
+    for number, layer in enumerate(model.layers):
+        for module in model.layers[layer].values():
+            if module.role is Role.BUFFER:
+                continue
+            heads = found.units(layer, _PERMUTED[module.role]) if module.role in _PERMUTED else 0
+            for tensor in module.tensors:
+                place = model.family.place(tensor.name)
+                assert place is not None
+                yield f"{names.layer_prefix}{number}.{inside[place[1]]}", tensor, heads or 0
+    for module in model.outside.values():
+        for tensor in module.tensors:
+            # A tied head is the embedding: llama.cpp takes that where there is no head.
+            if not (module.role is Role.HEAD and tensor.shared_with is not None):
+                yield outside[tensor.name], tensor, 0
+
+
+def _nbytes(shape: tuple[int, ...], kind: gguf.GGMLQuantizationType) -> int:
+    block, size = gguf.GGML_QUANT_SIZES[kind]
+    return math.prod(shape) // block * size
