@@ -31,7 +31,18 @@ from prunescope.checkpoint import (
     zip_directory,
 )
 from prunescope.checkpoint.remote import replies, transport
-from prunescope.cli import analyze, browse, convert, cost, prune, scan, size, sparsity, trace, verify
+from prunescope.cli import (
+    analyze,
+    browse,
+    convert,
+    cost,
+    prune,
+    scan,
+    size,
+    sparsity,
+    trace,
+    verify,
+)
 from prunescope.report.messages import Messages
 from tests.e2e.conftest import Example
 from tests.support.scripts import ROOT, environment
