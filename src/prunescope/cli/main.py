@@ -12,6 +12,7 @@ from prunescope.report.messages import Messages
 
 COMMANDS = {
     "analyze": "prunescope.cli.analyze",
+    "browse": "prunescope.cli.browse",
     "convert": "prunescope.cli.convert",
     "cost": "prunescope.cli.cost",
     "demo-model": "prunescope.cli.demo_model",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from prunescope.report.messages.analyze import MESSAGES as _ANALYZE
+from prunescope.report.messages.browse import MESSAGES as _BROWSE
 from prunescope.report.messages.common import MESSAGES as _COMMON
 from prunescope.report.messages.convert import MESSAGES as _CONVERT
 from prunescope.report.messages.cost import MESSAGES as _COST
@@ -38,6 +39,7 @@ class Messages:
 CATALOGUE: dict[str, tuple[str, str]] = {
     **_COMMON,
     **_ANALYZE,
+    **_BROWSE,
     **_SIZE,
     **_SPARSITY,
     **_COST,

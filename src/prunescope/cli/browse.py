@@ -1,0 +1,43 @@
+"""`prunescope browse`: one checkpoint or a pair, in the terminal."""
+
+from __future__ import annotations
+
+import click
+
+from prunescope.cli.run import language_option
+from prunescope.report.messages import Messages
+
+
+def subcommand(say: Messages) -> click.Command:
+    """`prunescope browse A [B]`."""
+    example = "prunescope browse Llama-3-8B-Instruct prune_log/llama_prune"
+
+    @click.command("browse", help=say("help_browse", example=example))
+    @click.argument("model")
+    @click.argument("pruned", required=False)
+    @language_option(say)
+    def command(model: str, pruned: str | None) -> None:
+        _browse(say, model, pruned)
+
+    return command
+
+
+def _browse(say: Messages, model: str, pruned: str | None) -> None:
+    from prunescope.architecture import describe
+    from prunescope.checkpoint import open_checkpoint
+    from prunescope.errors import printable
+    from prunescope.report.browser.app import Browser
+    from prunescope.report.browser.entries import of_model, of_pair
+
+    original = open_checkpoint(model)
+    if pruned is None:
+        entries = of_model(describe(original, strict=False), say("layer"))
+        title = original.path
+    else:
+        from prunescope.analysis.compare import compare
+        from prunescope.analysis.record import read_record
+
+        after = open_checkpoint(pruned)
+        entries = of_pair(compare(original, after), read_record(after), say("layer"))
+        title = f"{original.path} → {after.path}"
+    Browser(printable(title), entries, say).run()

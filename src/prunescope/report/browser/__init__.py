@@ -1,0 +1,1 @@
+"""A browser over one checkpoint or a pair: `entries` says what there is, `app` shows it."""
