@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
+from math import isfinite
 from operator import add
+from typing import Any
 
+from prunescope.analysis.tabular import Tabular, dimensions
 from prunescope.analysis.value_statistics import Values
 from prunescope.analysis.zero_patterns import Share
 from prunescope.architecture import Model, Role, TensorRole
 from prunescope.checkpoint import TensorInfo
+
+_SHARES = ("two_four", "four_eight", "blocks16", "blocks32", "rows", "columns")
+_STATISTICS = ("mean", "std", "minimum", "maximum", "absmax")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,14 @@ class Sparsity:
             self.values + other.values,
         )
 
+    def record(self) -> dict[str, Any]:
+        """What `--json` says of it: counts with their totals, and statistics."""
+        return {
+            "zeros": _share(self.zeros),
+            **{name: _share(getattr(self, name)) for name in _SHARES},
+            "values": {**_statistics(self.values), "nonfinite": self.values.nonfinite},
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class TensorSparsity:
@@ -64,13 +78,36 @@ class TensorSparsity:
     tensor: TensorInfo
     found: Sparsity
 
+    def row(self) -> dict[str, Any]:
+        """One row of the CSV, not rounded."""
+        found = self.found.record()
+        shares = {name: found[name] and found[name]["share"] for name in _SHARES[:4]}
+        counts = {f"empty_{name}": found[name] and found[name]["count"] for name in _SHARES[4:]}
+        return {
+            "layer": self.layer,
+            "module": self.role.role.title,
+            "tensor": self.tensor.name,
+            "dtype": self.tensor.dtype,
+            "shape": dimensions(self.tensor.shape),
+            "weights": found["zeros"]["total"],
+            "zeros": found["zeros"]["count"],
+            "sparsity": found["zeros"]["share"],
+            **shares,
+            **counts,
+            **found["values"],
+        }
+
 
 @dataclass(frozen=True, slots=True)
-class ModelSparsity:
+class ModelSparsity(Tabular):
     """Every stored tensor of a model but buffers, in file order; tied ones once."""
 
     model: Model
     tensors: tuple[TensorSparsity, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One for each tensor, in the CSV's columns."""
+        return [tensor.row() for tensor in self.tensors]
 
     @property
     def total(self) -> Sparsity:
@@ -98,3 +135,15 @@ def _both(one: Share | None, other: Share | None) -> Share | None:
     if one is None or other is None:
         return one or other
     return one + other
+
+
+def _share(share: Share | None) -> dict[str, Any] | None:
+    if share is None:
+        return None
+    return {"count": share.count, "total": share.total, "share": share.ratio}
+
+
+def _statistics(values: Values) -> dict[str, float | None]:
+    """None where there is no number: of nothing, or a spread beyond float64."""
+    figures = {name: getattr(values, name) for name in _STATISTICS}
+    return {name: x if values.count and isfinite(x) else None for name, x in figures.items()}
