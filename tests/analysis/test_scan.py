@@ -116,7 +116,7 @@ def test_a_safetensors_file_holds_no_pickle(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_file({"w": torch.ones(1)}, path)
     for named in (path, tmp_path):
-        assert scan(named) == (FileScan(str(path), "safetensors"),)
+        assert scan(named).files == (FileScan(str(path), "safetensors"),)
 
 
 def test_a_folder_is_scanned_file_by_file(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_folder_is_scanned_file_by_file(tmp_path: Path) -> None:
     (tmp_path / "broken.pt").write_bytes(b"\x80\x02")
     (tmp_path / "notes.txt").write_bytes(called("os", "system"))
 
-    found = scan(tmp_path)
+    found = scan(tmp_path).files
 
     assert [Path(f.path).name for f in found] == [
         ".metadata",

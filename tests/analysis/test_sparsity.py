@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,12 @@ SHAPES = [(1, 1), (5, 3), (16, 16), (33, 12), (40, 64), (31, 100), (97, 1), (1, 
 
 
 def of(path: Path, name: str = DOWN) -> Sparsity:
-    found = sparsity(open_checkpoint(path))
+    found = sparsity(open_checkpoint(path), values=True)
+    # Counting zeros alone goes another way, to the same figures.
+    alone = sparsity(open_checkpoint(path))
+    assert [replace(t.found, values=None) for t in found.tensors] == [
+        t.found for t in alone.tensors
+    ]
     return next(t.found for t in found.tensors if t.tensor.name == name)
 
 
@@ -55,6 +61,17 @@ def random(shape: tuple[int, ...], dtype: torch.dtype, seed: int = 0) -> torch.T
     # Whatever the width, negative numbers where there are any.
     low = -100 if dtype.is_signed else 0
     return torch.randint(low, 101, shape, generator=generator).to(dtype)
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_a_lone_negative_zero_is_found(tmp_path: Path, dtype: torch.dtype) -> None:
+    weight = torch.ones(32, 64).to(dtype)
+    weight[17, 5] = -0.0
+    weight[17, 6] = 0.0
+    alone = sparsity(open_checkpoint(saved(tmp_path, {DOWN: weight})))
+    (found,) = (t.found for t in alone.tensors)
+    # Two of columns 4 to 7.
+    assert (found.zeros.count, found.two_four and found.two_four.count) == (2, 1)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -135,7 +152,7 @@ def test_strided_and_tied_tensors_of_a_torch_file(tmp_path: Path, transposed: bo
     state = {DOWN: weight, "model.embed_tokens.weight": embedding, "lm_head.weight": embedding}
     torch.save(state, tmp_path / "pytorch_model.bin")
 
-    found = sparsity(open_checkpoint(tmp_path / "pytorch_model.bin"))
+    found = sparsity(open_checkpoint(tmp_path / "pytorch_model.bin"), values=True)
 
     assert [t.tensor.name for t in found.tensors] == [DOWN, "model.embed_tokens.weight"]
     check(found.tensors[0].found, weight)
@@ -159,7 +176,7 @@ def test_nan_and_infinity_are_counted_and_left_out(tmp_path: Path) -> None:
 
 def test_a_whole_models_figures_add_up(tmp_path: Path) -> None:
     folder = tiny_folder(tmp_path, dtype=torch.bfloat16, attention_bias=True)
-    found = sparsity(open_checkpoint(folder))
+    found = sparsity(open_checkpoint(folder), values=True)
 
     parts = load_file(folder / "model.safetensors").items()
     every = torch.cat([t.flatten() for _, t in parts])
@@ -191,6 +208,6 @@ def test_squares_beyond_float32(tmp_path: Path, scale: float) -> None:
 
 def test_empty_tensors_have_nothing(tmp_path: Path) -> None:
     state = {DOWN: torch.zeros(0, 8), PREFIX + "mlp.up_proj.weight": torch.zeros(8, 0)}
-    found = sparsity(open_checkpoint(saved(tmp_path, state)))
+    found = sparsity(open_checkpoint(saved(tmp_path, state)), values=True)
     assert [t.found.zeros.ratio for t in found.tensors] == [0, 0]
     assert found.total.values.count == 0

@@ -64,7 +64,7 @@ def test_what_is_no_file_is_no_shard_and_not_scanned(tmp_path: Path, kind: str) 
     with pytest.raises(CheckpointError, match=r"is missing|link that leaves|cannot be"):
         open_checkpoint(tmp_path)
     try:
-        scans = scan(tmp_path / "s.safetensors")
+        scans = scan(tmp_path / "s.safetensors").files
     except CheckpointError:
         return
     assert all(found.error for found in scans)

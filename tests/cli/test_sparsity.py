@@ -53,13 +53,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_the_tables_are_the_golden_ones(folder: Path, language: str) -> None:
-    done = prunescope("sparsity", "model.safetensors", "--lang", language, cwd=folder)
+    done = prunescope("sparsity", "model.safetensors", "--values", "--lang", language, cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (GOLDEN / f"sparsity.{language}.txt").read_text("utf-8")
 
 
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_without_values_only_zeros_are_told(folder: Path, language: str) -> None:
+    done = prunescope("sparsity", "model.safetensors", "--lang", language, cwd=folder)
+    golden = (GOLDEN / f"sparsity.{language}.txt").read_text("utf-8")
+    # The table of values is the last section, and ❌ speaks of NaN.
+    zeros = golden.rpartition("\n" + "=" * 98)[0].rpartition("\n" + "=" * 98)[0]
+    assert done.stdout == "".join(
+        line for line in zeros.splitlines(keepends=True) if not line.startswith("❌")
+    )
+
+
 def test_json_has_every_tensor(folder: Path) -> None:
-    done = prunescope("sparsity", "model.safetensors", "--json", cwd=folder)
+    done = prunescope("sparsity", "model.safetensors", "--values", "--json", cwd=folder)
     found = json.loads(done.stdout)
 
     assert found["schema"] == "prunescope.sparsity/1"
@@ -94,7 +105,9 @@ def test_json_has_every_tensor(folder: Path) -> None:
 
 def test_the_csv_has_one_row_per_tensor(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "zeros.csv"
-    done = prunescope("sparsity", "model.safetensors", "--output", str(path), cwd=folder)
+    done = prunescope(
+        "sparsity", "model.safetensors", "--values", "--output", str(path), cwd=folder
+    )
     assert done.stdout.endswith(f"Table written to {path}\n")
     with path.open(encoding="utf-8", newline="") as stream:
         rows = {row["tensor"]: row for row in csv.DictReader(stream)}

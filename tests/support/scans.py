@@ -10,7 +10,7 @@ from prunescope.analysis.scan import FileScan, scan
 def scanned(folder: Path, content: bytes, name: str = "pytorch_model.bin") -> FileScan:
     path = folder / name
     path.write_bytes(content)
-    (found,) = scan(path)
+    (found,) = scan(path).files
     assert found.path == str(path)
     return found
 

@@ -5,12 +5,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from prunescope.analysis.counts import Counts
-from prunescope.architecture import PROJECTIONS, Model, Module, Role, describe
+from prunescope.analysis.layer_match import Align, LayerMatch, match_layers
+from prunescope.analysis.pair import describe_pair
+from prunescope.analysis.tabular import Tabular, dimensions, html_table
+from prunescope.architecture import PROJECTIONS, Model, Module, Role
 from prunescope.checkpoint import Checkpoint
 from prunescope.errors import ArchitectureError
 
+# Of the CSV and of data frames: a contract that the mission's snippets rely on.
+COLUMNS = (
+    "层编号",
+    "模块名称",
+    "原始维度",
+    "剪枝后维度",
+    "原始参数量",
+    "剪枝后参数量",
+    "保留率",
+    "稀疏度",
+)
 # Buffers are computed, not learned, and files that hold them are no larger models.
 _COMPARED = tuple(role for role in Role if role is not Role.BUFFER)
 
@@ -34,9 +49,15 @@ class ModuleComparison:
 
 @dataclass(frozen=True, slots=True)
 class LayerComparison:
-    """One layer before and after: its modules, norms included, and their total."""
+    """One layer before and after: its modules, norms included, and their total.
+
+    Attributes:
+        layer: its number in the original.
+        position: its number in the pruned model; None where it is gone.
+    """
 
     layer: int
+    position: int | None
     modules: tuple[ModuleComparison, ...]
     parameters: Counts
 
@@ -60,14 +81,52 @@ class RoleVerdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """Everything two sets of headers tell about pruning."""
+class Comparison(Tabular):
+    """Everything two sets of headers tell about pruning.
+
+    Attributes:
+        matched: how it was told which layer of the original each pruned layer is.
+    """
 
     original: Model
     pruned: Model
     layers: tuple[LayerComparison, ...]
     outside: tuple[ModuleComparison, ...]
     parameters: Counts
+    matched: LayerMatch
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One for each layer and projection, in the CSV's columns; rates are not rounded.
+
+        Norms and embeddings have none: they are hardly ever cut, and would make every layer look
+        unpruned.
+        """
+        return [
+            dict(zip(COLUMNS, _row(module), strict=True))
+            for layer in self.layers
+            for module in sorted(
+                (m for m in layer.modules if m.role in PROJECTIONS),
+                key=lambda m: PROJECTIONS.index(m.role),
+            )
+        ]
+
+    def _repr_html_(self) -> str:
+        """A row for each layer and one for the model, for a notebook."""
+        places = [(str(layer.layer), layer.parameters) for layer in self.layers]
+        return html_table(
+            f"{self.original.checkpoint.path} → {self.pruned.checkpoint.path}",
+            ("layer", "original", "pruned", "retention", "sparsity"),
+            [
+                (
+                    name,
+                    f"{c.original:,}",
+                    f"{c.pruned:,}",
+                    f"{c.retention:.4f}",
+                    f"{c.sparsity:.4f}",
+                )
+                for name, c in [*places, ("model", self.parameters)]
+            ],
+        )
 
     def projections(self, role: Role) -> tuple[ModuleComparison, ...]:
         """The modules of `role`, by layer."""
@@ -80,68 +139,48 @@ class Comparison:
 
 
 def compare(
-    original: Checkpoint, pruned: Checkpoint, layers: Mapping[int, int] | None = None
+    original: Checkpoint,
+    pruned: Checkpoint,
+    layers: Mapping[int, int] | None = None,
+    align: Align = "auto",
 ) -> Comparison:
     """Compare a pruned checkpoint with the original it came from.
 
     Args:
         layers: pruned layer → the original layer that it is, for every layer of `pruned`, none
-            twice; None where they have the same numbers.
+            twice; None where that is to be found out.
+        align: how to find it out, as `prunescope.analysis.layer_match` does.
 
     Raises:
-        ArchitectureError: an unknown family, two families, or a "pruned" model that is larger
-            than its original somewhere.
+        ArchitectureError: an unknown family, two families, a "pruned" model that is larger than
+            its original somewhere; or, with `align="weights"`, layers that cannot be told.
     """
     before, after = describe_pair(original, pruned)
-    left = after.layers
-    if layers is not None:
-        left = {layers[number]: modules for number, modules in after.layers.items()}
-        if len(left) != len(after.layers):
+    if layers is None:
+        matched = match_layers(before, after, align)
+    else:
+        if len({layers[number] for number in after.layers}) != len(after.layers):
             raise ValueError("two layers of the pruned model are the same one of the original")
+        matched = LayerMatch(layers, "given")
+    positions = {matched.layers[number]: number for number in after.layers}
     compared = []
-    for number in sorted(before.layers.keys() | left.keys()):
-        here, there = before.layers.get(number, {}), left.get(number, {})
+    for number in sorted(before.layers.keys() | positions.keys()):
+        position = positions.get(number)
+        here = before.layers.get(number, {})
+        there = {} if position is None else after.layers[position]
         modules = tuple(
             _compare(number, role, here.get(role), there.get(role), after)
             for role in _COMPARED
             if role in here or role in there
         )
-        compared.append(LayerComparison(number, modules, _total(modules)))
+        compared.append(LayerComparison(number, position, modules, _total(modules)))
     outside = tuple(
         _compare(None, role, before.outside.get(role), after.outside.get(role), after)
         for role in _COMPARED
         if role in before.outside or role in after.outside
     )
-    return Comparison(
-        before, after, tuple(compared), outside, Counts(before.parameters, after.parameters)
-    )
-
-
-def describe_pair(original: Checkpoint, pruned: Checkpoint) -> tuple[Model, Model]:
-    """Name the tensors of both models.
-
-    Raises:
-        ArchitectureError: an unknown family, or models of two families or types.
-    """
-    before, after = describe(original), describe(pruned)
-    if before.family.name != after.family.name:
-        raise ArchitectureError(
-            f"{pruned.path}: a {after.family.name} model, the original is {before.family.name}"
-        )
-    _check_types(before, after)
-    return before, after
-
-
-def _check_types(before: Model, after: Model) -> None:
-    if "GGUF" in (before.checkpoint.format, after.checkpoint.format):
-        # It names the graph that llama.cpp builds: a Mistral's is `llama`, that of a Llama whose
-        # layers differ is `deci`.
-        return
-    types = [m.checkpoint.config.get("model_type") for m in (before, after)]
-    if all(types) and types[0] != types[1]:
-        raise ArchitectureError(
-            f"{after.checkpoint.path}: model_type {types[1]!r}, the original's is {types[0]!r}"
-        )
+    counts = Counts(before.parameters, after.parameters)
+    return Comparison(before, after, tuple(compared), outside, counts, matched)
 
 
 def _compare(
@@ -157,6 +196,20 @@ def _compare(
         )
     sizes = (m.parameters if m else 0 for m in (before, after))
     return ModuleComparison(layer, role, old, new, Counts(*sizes))
+
+
+def _row(module: ModuleComparison) -> tuple[object, ...]:
+    counts = module.parameters
+    return (
+        module.layer,
+        module.role.title,
+        dimensions(module.original_shape),
+        dimensions(module.pruned_shape),
+        counts.original,
+        counts.pruned,
+        counts.retention,
+        counts.sparsity,
+    )
 
 
 def _grew(old: tuple[int, ...] | None, new: tuple[int, ...]) -> bool:

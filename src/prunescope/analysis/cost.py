@@ -17,10 +17,12 @@ from math import prod
 from typing import Any, Literal
 
 from prunescope.analysis.devices import Device
+from prunescope.analysis.tabular import Tabular, flat
 from prunescope.architecture import Model, Module, Role, describe
 from prunescope.checkpoint import Checkpoint, TensorInfo
 
 Bound = Literal["compute", "memory"]
+CONTEXT, BATCH, KV_DTYPE = 4096, 1, "bf16"
 KV_BITS = {"f32": 32, "bf16": 16, "f16": 16, "f8": 8, "i8": 8}
 
 
@@ -34,9 +36,9 @@ class Workload:
         kv_dtype: of the KV cache: a key of `KV_BITS`.
     """
 
-    context: int
-    batch: int
-    kv_dtype: str = "bf16"
+    context: int = CONTEXT
+    batch: int = BATCH
+    kv_dtype: str = KV_DTYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,24 @@ class Step:
         is_compute = self.flops * device.bandwidth > self.nbytes * device.flops
         return "compute" if is_compute else "memory"
 
+    def record(self, device: Device | None = None) -> dict[str, Any]:
+        """What `--json` says of it; times are for `device`."""
+        found: dict[str, Any] = {
+            "tokens": self.tokens,
+            "flops": self.flops,
+            "bytes": self.nbytes,
+            "flops_per_token": self.flops_per_token,
+            "intensity": self.intensity,
+        }
+        if device is not None:
+            found["seconds"] = self.seconds(device)
+            found["tokens_per_second"] = self.tokens_per_second(device)
+            found["bound"] = self.bound(device)
+        return found
+
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(Tabular):
     """One model's costs under a workload.
 
     Attributes:
@@ -105,6 +122,29 @@ class Cost:
     attention_flops: int
     head_flops: int
 
+    def record(self, device: Device | None = None) -> dict[str, Any]:
+        """What `--json` says of a model; `fits` and times are for `device`."""
+        fits = None if device is None or device.memory is None else self.memory <= device.memory
+        return {
+            "path": self.model.checkpoint.path,
+            "parameters": self.model.parameters,
+            "weight_bytes": self.weight_bytes,
+            "weight_bytes_read": self.read_bytes,
+            "kv_bytes_per_token": self.kv_bytes_per_token,
+            "kv_bytes": self.kv_bytes,
+            "memory_bytes": self.memory,
+            "fits": fits,
+            "layer_flops": self.layer_flops,
+            "attention_flops": self.attention_flops,
+            "head_flops": self.head_flops,
+            "prefill": self.prefill.record(device),
+            "decode": self.decode.record(device),
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row: the record, steps as `prefill_flops` and so on."""
+        return [flat(self.record())]
+
     @property
     def memory(self) -> int:
         """Bytes of the weights and of all sequences' caches at full context."""
@@ -125,12 +165,16 @@ class Cost:
         return Step(batch, batch * flops, self.read_bytes + batch * self.kv_bytes)
 
 
-def cost(checkpoint: Checkpoint, workload: Workload) -> Cost:
+def cost(checkpoint: Checkpoint, workload: Workload | None = None) -> Cost:
     """Costs of a model, from its headers.
+
+    Args:
+        workload: what is asked of it; by default one sequence of 4096 tokens, its cache in bf16.
 
     Raises:
         ArchitectureError: an adapter, or an unknown family.
     """
+    workload = workload or Workload()
     model = describe(checkpoint)
     head = _head(model)
     multiplied = [m for layer in model.layers.values() for m in layer.values()]

@@ -2,7 +2,8 @@
 
 `gb_per_second` is memory bandwidth in 10^9 bytes; `tflops` is dense matrix arithmetic on 16-bit
 floats with 32-bit sums, in 10^12 operations a second (data sheets of NVIDIA's often print twice
-that, for 2:4 sparse weights); `gib` is memory, whose gigabytes are of 2^30 bytes.
+that, for 2:4 sparse weights; Apple prints one figure, that of 32-bit floats); `gib` is memory,
+whose gigabytes are of 2^30 bytes.
 """
 
 from __future__ import annotations

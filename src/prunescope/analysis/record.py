@@ -41,10 +41,13 @@ class PruningRecord:
     Attributes:
         parameters: stored ones, tied bytes once.
         layers: layer → group → what was done to it.
+        kept_layers: the original's numbers of the layers that are left, in the pruned model's
+            order; None where no layer was removed.
     """
 
     parameters: Counts
     layers: Mapping[int, Mapping[str, GroupRecord]]
+    kept_layers: tuple[int, ...] | None = None
 
     def cut(self, group: str) -> frozenset[int]:
         """The layers in which `group` lost units."""
@@ -83,7 +86,16 @@ def read_record(checkpoint: Checkpoint) -> PruningRecord | None:
         found[int(number)] = {
             name: _group(file, f"{name} of layer {number}", entry) for name, entry in groups.items()
         }
-    return PruningRecord(Counts(original, pruned), found)
+    return PruningRecord(Counts(original, pruned), found, _kept_layers(file, value))
+
+
+def _kept_layers(file: File, value: Mapping[str, Any]) -> tuple[int, ...] | None:
+    kept = value.get("kept_layers")
+    if kept is None:
+        return None
+    if not isinstance(kept, list) or not all(map(_is_count, kept)) or len(set(kept)) < len(kept):
+        raise CheckpointError(file, "kept_layers is no list of different layers")
+    return tuple(kept)
 
 
 def _group(file: File, where: str, entry: Any) -> GroupRecord:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from prunescope.analysis.tabular import Tabular
 from prunescope.checkpoint import pickle_machine
 from prunescope.checkpoint.formats import FORMATS, is_pickle, mistaken
 from prunescope.checkpoint.pickle_machine import Pickled
@@ -46,6 +48,16 @@ class Finding:
     named: int
     called: int
 
+    def record(self) -> dict[str, Any]:
+        """What `--json` says of it."""
+        return {
+            "module": self.found.module,
+            "name": self.found.name,
+            "risk": self.risk,
+            "named": self.named,
+            "called": self.called,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class FileScan:
@@ -70,7 +82,23 @@ class FileScan:
         return tuple(f for f in self.findings if f.risk == risk)
 
 
-def scan(path: str | Path) -> tuple[FileScan, ...]:
+@dataclass(frozen=True, slots=True)
+class Scan(Tabular):
+    """Every file that was scanned, by name."""
+
+    files: tuple[FileScan, ...]
+
+    @property
+    def is_dangerous(self) -> bool:
+        """Whether loading one of them could do anything at all."""
+        return any(file.of("dangerous") for file in self.files)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One for each global that a file's pickles name."""
+        return [{"path": file.path, **one.record()} for file in self.files for one in file.findings]
+
+
+def scan(path: str | Path) -> Scan:
     """Scan a file, or each file of a folder that may hold pickles, in the order of their names.
 
     Raises:
@@ -78,7 +106,7 @@ def scan(path: str | Path) -> tuple[FileScan, ...]:
     """
     folder, name = locate(path)
     if name is not None:
-        return (_scanned(folder.named(name)),)
+        return Scan((_scanned(folder.named(name)),))
     names = [n for n in folder.names() if n.endswith(SUFFIXES)]
     if not names:
         raise CheckpointError(folder, f"nothing here to scan: no {', '.join(SUFFIXES)}")
@@ -89,7 +117,7 @@ def scan(path: str | Path) -> tuple[FileScan, ...]:
         if findings > MAX_FINDINGS:
             cause = f"its files name over {MAX_FINDINGS} globals: scan them one by one"
             raise CheckpointError(folder, cause)
-    return tuple(scans)
+    return Scan(tuple(scans))
 
 
 def _scanned(file: File) -> FileScan:

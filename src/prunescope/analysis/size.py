@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from prunescope.analysis.counts import Counts
+from prunescope.analysis.tabular import Tabular
 from prunescope.checkpoint import Checkpoint, open_checkpoint
 from prunescope.checkpoint.adapter import refuse_adapter
 from prunescope.checkpoint.dtypes import DTYPE_BITS
@@ -15,7 +17,7 @@ from prunescope.errors import CheckpointError, NoWeights
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSize:
+class ModelSize(Tabular):
     """One model's sizes.
 
     Attributes:
@@ -50,9 +52,27 @@ class ModelSize:
         """Whether some weights are stored with scales, so that no dtype tells their width."""
         return any(dtype not in DTYPE_BITS for dtype in self.dtypes)
 
+    def rows(self) -> list[dict[str, Any]]:
+        """One row, what `--json` says of a model."""
+        return [
+            {
+                "path": self.path,
+                "format": self.format,
+                "weight_files": list(self.weight_files),
+                "weight_bytes": self.weight_bytes,
+                "folder_bytes": self.folder_bytes,
+                "parameters": self.parameters,
+                "tensor_bytes": self.tensor_bytes,
+                "bits_per_weight": self.bits_per_weight,
+                "dtypes": self.dtypes,
+                "tied": self.shared,
+                "adapter": self.adapter and asdict(self.adapter),
+            }
+        ]
+
 
 @dataclass(frozen=True, slots=True)
-class SizeComparison:
+class SizeComparison(Tabular):
     """A pruned model's sizes beside its original's."""
 
     original: ModelSize
@@ -67,6 +87,10 @@ class SizeComparison:
     def parameters(self) -> Counts:
         """Stored parameters."""
         return Counts(self.original.parameters, self.pruned.parameters)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The original's row and the pruned model's."""
+        return [*self.original.rows(), *self.pruned.rows()]
 
 
 def measure(checkpoint: Checkpoint) -> ModelSize:

@@ -1,7 +1,9 @@
 """Which weights are zero, in what patterns, and what are the others like? Module by module.
 
 Zeros inside a tensor, that is; what shapes lost is `prunescope.analysis.compare`'s. Every weight is
-read once, in pieces that fit a processor's cache, by as many threads as there are cores.
+read once, in pieces that fit a processor's cache, by as many threads as there are cores. Zeros are
+all that is looked for unless statistics of the values are asked for, which take several times as
+long.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from prunescope.analysis.number_formats import FLOATS, INTEGERS, Array
-from prunescope.analysis.sparsity_result import ModelSparsity, Sparsity, TensorSparsity
+from prunescope.analysis.sparsity_result import ModelSparsity, Sparsity, TensorSparsity, both
 from prunescope.analysis.value_statistics import Values, statistics
-from prunescope.analysis.zero_patterns import ROWS, STRIP, Share, ZeroCount
+from prunescope.analysis.zero_patterns import ROWS, STRIP, Share, ZeroCount, has_zero
 from prunescope.architecture import Role, describe
 from prunescope.checkpoint import Checkpoint, TensorInfo
 from prunescope.checkpoint.weights import WeightMap
@@ -36,12 +38,15 @@ _BAND_BYTES = 16 << 20
 _RELEASE_BYTES = 256 << 20
 
 
-def sparsity(checkpoint: Checkpoint, progress: Progress = silent) -> ModelSparsity:
+def sparsity(
+    checkpoint: Checkpoint, progress: Progress = silent, values: bool = False
+) -> ModelSparsity:
     """Read every weight of a model.
 
     Args:
         checkpoint: a model here, of float or integer types.
         progress: called with the number of steps; yields what counts one of them off.
+        values: whether to compute statistics of the values, too.
 
     Raises:
         ArchitectureError: an adapter, or an unknown family.
@@ -61,7 +66,7 @@ def sparsity(checkpoint: Checkpoint, progress: Progress = silent) -> ModelSparsi
     with WeightMap() as weights:
         # All of them first: what cannot be read should not show after minutes.
         matrices = [_matrix(weights, tensor) for _, _, tensor in chosen]
-        found = _counted(weights, [t for _, _, t in chosen], matrices, progress)
+        found = _counted(weights, [t for _, _, t in chosen], matrices, progress, values)
     pairs = zip(chosen, found, strict=True)
     return ModelSparsity(model, tuple(TensorSparsity(*entry, result) for entry, result in pairs))
 
@@ -88,18 +93,22 @@ def _matrix(weights: WeightMap, tensor: TensorInfo) -> Array:
 
 
 def _counted(
-    weights: WeightMap, tensors: list[TensorInfo], matrices: list[Array], progress: Progress
+    weights: WeightMap,
+    tensors: list[TensorInfo],
+    matrices: list[Array],
+    progress: Progress,
+    with_values: bool,
 ) -> list[Sparsity]:
     tasks = [(n, band) for n, matrix in enumerate(matrices) for band in _bands(matrix)]
     zeros = [ZeroCount(matrix.shape[1]) for matrix in matrices]
     lock = Lock()
     unreleased = 0
 
-    def work(task: tuple[int, slice]) -> Values:
+    def work(task: tuple[int, slice]) -> Values | None:
         nonlocal unreleased
         number, band = task
         part = matrices[number][band]
-        counted, measured = _band(part, tensors[number].dtype)
+        counted, measured = _band(part, tensors[number].dtype, with_values)
         with lock:
             zeros[number] += counted
             unreleased += part.nbytes
@@ -108,13 +117,13 @@ def _counted(
                 weights.release()
         return measured
 
-    values = [Values() for _ in matrices]
+    values = [Values() if with_values else None for _ in matrices]
     pool = ThreadPoolExecutor(_cores())
     try:
         with progress(len(tasks)) as tick:
             # In the tasks' order: the same file gives the same figures to the last bit.
             for (number, _), measured in zip(tasks, pool.map(work, tasks), strict=True):
-                values[number] += measured
+                values[number] = both(values[number], measured)
                 tick()
     finally:
         pool.shutdown(cancel_futures=True)
@@ -133,27 +142,31 @@ def _rows(elements: int, columns: int) -> int:
     return max(ROWS, elements // max(1, columns) // ROWS * ROWS)
 
 
-def _band(part: Array, dtype: str) -> tuple[ZeroCount, Values]:
+def _band(part: Array, dtype: str, with_values: bool) -> tuple[ZeroCount, Values | None]:
     rows, columns = part.shape
-    counted, measured = ZeroCount(columns), Values()
+    counted, measured = ZeroCount(columns), Values() if with_values else None
     step = _rows(_PIECE, columns)
     scratch = np.empty(_PIECE + 3, np.uint32)
     for start in range(0, rows, step):
         tile = np.ascontiguousarray(part[start : start + step])
         flat = tile.reshape(-1)
-        has_zero = False
+        zero_here = False
         for place in range(0, flat.size, _PIECE):
-            found, zero_here = statistics(flat[place : place + _PIECE], dtype, scratch)
-            measured += found
-            has_zero |= zero_here
-        if has_zero:
+            piece = flat[place : place + _PIECE]
+            if measured is None:
+                zero_here = zero_here or has_zero(piece, dtype)
+            else:
+                found, in_piece = statistics(piece, dtype, scratch)
+                measured += found
+                zero_here |= in_piece
+        if zero_here:
             counted.add(tile, dtype, scratch)
         else:
             counted.add_full()
     return counted, measured
 
 
-def _result(tensor: TensorInfo, matrix: Array, count: ZeroCount, values: Values) -> Sparsity:
+def _result(tensor: TensorInfo, matrix: Array, count: ZeroCount, values: Values | None) -> Sparsity:
     rows, columns = matrix.shape
     zeros = Share(count.zeros, matrix.size)
     if len(tensor.shape) < 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from prunescope.analysis.axes import layout
 from prunescope.analysis.checks import Check, finding, judged
@@ -15,6 +16,7 @@ from prunescope.analysis.checks.plan import plan_checks
 from prunescope.analysis.checks.record import record_check
 from prunescope.analysis.expectation import Wanted, expect
 from prunescope.analysis.record import read_record
+from prunescope.analysis.tabular import Tabular
 from prunescope.architecture import Model, describe
 from prunescope.checkpoint import Checkpoint
 from prunescope.errors import ArchitectureError, PlanError
@@ -23,7 +25,7 @@ _PLAN = ("depth", "untouched", "target", "sparsity", "directions")
 
 
 @dataclass(frozen=True)
-class Verification:
+class Verification(Tabular):
     """All checks of one model.
 
     Attributes:
@@ -40,6 +42,27 @@ class Verification:
     def failed(self) -> tuple[Check, ...]:
         """The checks that say the model is wrong."""
         return tuple(check for check in self.checks if check.verdict == "fail")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One for each check, as `--json` has it but for the findings' texts."""
+        return [
+            {
+                "group": check.group,
+                "name": check.name,
+                "verdict": check.verdict,
+                "source": check.source,
+                "findings": [
+                    {
+                        "verdict": one.verdict,
+                        "code": one.code,
+                        "layers": list(one.layers),
+                        "values": dict(one.values),
+                    }
+                    for one in check.findings
+                ],
+            }
+            for check in self.checks
+        ]
 
 
 def verify(

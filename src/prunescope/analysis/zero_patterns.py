@@ -46,6 +46,20 @@ class Share:
         return Share(self.count + other.count, self.total + other.total)
 
 
+def has_zero(bits: Array, dtype: str) -> bool:
+    """Whether a zero of either sign is among these elements.
+
+    Args:
+        bits: one axis, contiguous: unsigned words of a float type, or integers as they are.
+        dtype: theirs.
+    """
+    if np.count_nonzero(bits) < bits.size:
+        return True
+    # A float's negative zero is the sign alone: of signed words the lowest.
+    signed = bits.view(f"i{bits.itemsize}")
+    return dtype in FLOATS and bool(signed.min() == np.iinfo(signed.dtype).min)
+
+
 @dataclass(slots=True)
 class ZeroCount:
     """What was found in some rows of a matrix of `columns` columns.

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from prunescope.cli.run import language_option, run
 from prunescope.report.messages import Messages
+
+if TYPE_CHECKING:
+    from prunescope.analysis.layer_match import Align
 
 DEFAULT_CSV = "pruning_analysis.csv"
 
@@ -53,6 +57,9 @@ def subcommand(say: Messages) -> click.Command:
     @click.option("--output", type=click.Path(path_type=Path), help=say("help_output"))
     @click.option("--plot", type=click.Path(path_type=Path), help=say("help_plot"))
     @click.option("--verify", "and_verify", is_flag=True, help=say("help_and_verify"))
+    @click.option("--align-layers", default="auto", show_default=True,
+                  type=click.Choice(["auto", "numbers", "weights"]),
+                  help=say("help_align_layers"))  # fmt: skip
     @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
     @language_option(say)
     def command(
@@ -61,9 +68,10 @@ def subcommand(say: Messages) -> click.Command:
         output: Path | None,
         plot: Path | None,
         and_verify: bool,
+        align_layers: Align,
         as_json: bool,
     ) -> int:
-        return _analyze(say, original, pruned, output, plot, and_verify, as_json)
+        return _analyze(say, original, pruned, output, plot, and_verify, as_json, align_layers)
 
     return command
 
@@ -76,12 +84,13 @@ def _analyze(
     plot: Path | None,
     and_verify: bool,
     as_json: bool,
+    align: Align = "auto",
 ) -> int:
     from prunescope.analysis.compare import compare
     from prunescope.checkpoint import open_checkpoint
 
     before, after = open_checkpoint(original), open_checkpoint(pruned)
-    comparison = compare(before, after)
+    comparison = compare(before, after, align=align)
     verification = None
     if and_verify:
         from prunescope.analysis.verify import verify

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from prunescope.analysis.cost import KV_BITS
+from prunescope.analysis.cost import BATCH, CONTEXT, KV_BITS, KV_DTYPE
 from prunescope.analysis.devices import Device, devices
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
@@ -18,12 +18,12 @@ def subcommand(say: Messages) -> click.Command:
     @click.command("cost", help=say("help_cost", example=example))
     @click.argument("original")
     @click.argument("pruned", required=False)
-    @click.option("--context", default=4096, show_default=True, type=click.IntRange(min=1),
+    @click.option("--context", default=CONTEXT, show_default=True, type=click.IntRange(min=1),
                   help=say("help_context"))  # fmt: skip
-    @click.option("--batch", default=1, show_default=True, type=click.IntRange(min=1),
+    @click.option("--batch", default=BATCH, show_default=True, type=click.IntRange(min=1),
                   help=say("help_batch"))  # fmt: skip
-    @click.option("--kv-dtype", default="bf16", show_default=True, type=click.Choice(list(KV_BITS)),
-                  help=say("help_kv_dtype"))  # fmt: skip
+    @click.option("--kv-dtype", default=KV_DTYPE, show_default=True,
+                  type=click.Choice(list(KV_BITS)), help=say("help_kv_dtype"))  # fmt: skip
     @click.option("--device", type=click.Choice(list(devices())), help=say("help_cost_device"))
     @click.option("--bandwidth", type=positive, help=say("help_bandwidth"))
     @click.option("--flops", type=positive, help=say("help_flops"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +10,7 @@ from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
 
 if TYPE_CHECKING:
-    from prunescope.analysis.scan import FileScan
+    from prunescope.analysis.scan import Scan
 
 
 def subcommand(say: Messages) -> click.Command:
@@ -31,20 +30,20 @@ def subcommand(say: Messages) -> click.Command:
 def _scan(say: Messages, path: str, as_json: bool) -> int:
     from prunescope.analysis.scan import scan
 
-    scans = scan(path)
+    found = scan(path)
     if as_json:
-        from prunescope.report.json_output import scans_json
+        from prunescope.report.json_output import scan_json
 
-        click.echo(scans_json(scans))
+        click.echo(scan_json(found))
     else:
         from prunescope.report.console import Screen
-        from prunescope.report.scan import print_scans
+        from prunescope.report.scan import print_scan
 
-        print_scans(scans, Screen(), say)
-    return _exit_code(scans)
+        print_scan(found, Screen(), say)
+    return _exit_code(found)
 
 
-def _exit_code(scans: Sequence[FileScan]) -> int:
-    if any(scan.of("dangerous") for scan in scans):
+def _exit_code(found: Scan) -> int:
+    if found.is_dangerous:
         return 1
-    return 2 if any(scan.error for scan in scans) else 0
+    return 2 if any(file.error for file in found.files) else 0

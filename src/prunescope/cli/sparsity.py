@@ -17,23 +17,28 @@ def subcommand(say: Messages) -> click.Command:
     @click.command("sparsity", help=say("help_sparsity", example=example))
     @click.argument("model")
     @click.option("--output", type=click.Path(path_type=Path), help=say("help_output"))
+    @click.option("--values", is_flag=True, help=say("help_values"))
     @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
     @click.option("--quiet", is_flag=True, help=say("help_quiet"))
     @language_option(say)
-    def command(model: str, output: Path | None, as_json: bool, quiet: bool) -> None:
-        _sparsity(say, model, output, as_json, quiet)
+    def command(model: str, output: Path | None, values: bool, as_json: bool, quiet: bool) -> None:
+        _sparsity(say, model, output, values, as_json, quiet)
 
     return command
 
 
-def _sparsity(say: Messages, path: str, output: Path | None, as_json: bool, quiet: bool) -> None:
+def _sparsity(
+    say: Messages, path: str, output: Path | None, values: bool, as_json: bool, quiet: bool
+) -> None:
     from prunescope.analysis.sparsity import sparsity
     from prunescope.checkpoint import open_checkpoint
     from prunescope.report.progress import progress
     from prunescope.report.sparsity_files import sparsity_json, write_sparsity_csv
 
     found = sparsity(
-        open_checkpoint(path), lambda steps: progress(say("reading_weights"), steps, quiet)
+        open_checkpoint(path),
+        lambda steps: progress(say("reading_weights"), steps, quiet),
+        values,
     )
     if output is not None:
         write_sparsity_csv(found, output)

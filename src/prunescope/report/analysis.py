@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from prunescope.analysis.compare import Comparison, ModuleComparison, RoleVerdict
 from prunescope.analysis.counts import Counts
+from prunescope.analysis.tabular import dimensions
 from prunescope.report.console import Justify, Screen
-from prunescope.report.layers import dimensions, layer_ranges, ties
+from prunescope.report.layers import layer_ranges, ties
 from prunescope.report.messages import Messages
+
+_DEPTH_NOTES = {
+    "given": "depth_given",
+    "numbers": "depth_numbers",
+    "pruning.json": "depth_record",
+    "weights": "depth_weights",
+}
 
 
 def print_analysis(comparison: Comparison, screen: Screen, say: Messages) -> None:
@@ -37,8 +45,8 @@ def _layers(comparison: Comparison, screen: Screen, say: Messages) -> None:
     justify: list[Justify] = ["right", "right", "right", "right", "right", "left"]
     screen.table([*(say(h) for h in headers), ""], rows, justify)
     before, after = (len(m.layers) for m in (comparison.original, comparison.pruned))
-    if before != after:
-        screen.line(say("depth_note", a=before, b=after), "yellow")
+    if before != after or comparison.matched.source != "numbers":
+        screen.line(say(_DEPTH_NOTES[comparison.matched.source], a=before, b=after), "yellow")
 
 
 def _totals(comparison: Comparison, screen: Screen, say: Messages) -> None:

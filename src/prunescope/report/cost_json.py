@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from prunescope.analysis.cost import Cost, Step
+from prunescope.analysis.cost import Cost
 from prunescope.analysis.devices import Device
 from prunescope.report.json_output import dump
 
@@ -19,7 +19,7 @@ def costs_json(costs: Sequence[Cost], device: Device | None) -> str:
     """One model, or an original and a pruned one with their ratios; device figures in base units:
     bytes a second, FLOPs a second, bytes."""
     workload = costs[0].workload
-    models = [_model(cost, device) for cost in costs]
+    models = [cost.record(device) for cost in costs]
     value: dict[str, Any] = {
         "schema": "prunescope.cost/1",
         "context": workload.context,
@@ -41,40 +41,6 @@ def _device(device: Device) -> dict[str, Any]:
         "memory_bytes": device.memory,
         "source": device.source,
     }
-
-
-def _model(cost: Cost, device: Device | None) -> dict[str, Any]:
-    fits = None if device is None or device.memory is None else cost.memory <= device.memory
-    return {
-        "path": cost.model.checkpoint.path,
-        "parameters": cost.model.parameters,
-        "weight_bytes": cost.weight_bytes,
-        "weight_bytes_read": cost.read_bytes,
-        "kv_bytes_per_token": cost.kv_bytes_per_token,
-        "kv_bytes": cost.kv_bytes,
-        "memory_bytes": cost.memory,
-        "fits": fits,
-        "layer_flops": cost.layer_flops,
-        "attention_flops": cost.attention_flops,
-        "head_flops": cost.head_flops,
-        "prefill": _step(cost.prefill, device),
-        "decode": _step(cost.decode, device),
-    }
-
-
-def _step(step: Step, device: Device | None) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "tokens": step.tokens,
-        "flops": step.flops,
-        "bytes": step.nbytes,
-        "flops_per_token": step.flops_per_token,
-        "intensity": step.intensity,
-    }
-    if device is not None:
-        found["seconds"] = step.seconds(device)
-        found["tokens_per_second"] = step.tokens_per_second(device)
-        found["bound"] = step.bound(device)
-    return found
 
 
 def _ratios(original: dict[str, Any], pruned: dict[str, Any]) -> dict[str, Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
+from prunescope.analysis.checks import Check
 from prunescope.analysis.compare import Comparison, ModuleComparison
 from prunescope.analysis.counts import Counts
-from prunescope.analysis.scan import FileScan
+from prunescope.analysis.scan import Scan
 from prunescope.analysis.size import ModelSize
 from prunescope.analysis.verify import Verification
 from prunescope.report.messages import Messages
@@ -28,10 +28,12 @@ def analysis_json(comparison: Comparison, verification: Verification | None = No
             "original": comparison.original.checkpoint.path,
             "pruned": comparison.pruned.checkpoint.path,
             "family": comparison.original.family.name,
+            "layers_matched_by": comparison.matched.source,
             "parameters": _counts(comparison.parameters),
             "layers": [
                 {
                     "layer": layer.layer,
+                    "pruned_layer": layer.position,
                     "parameters": _counts(layer.parameters),
                     "modules": [_module(m) for m in layer.modules],
                 }
@@ -63,49 +65,25 @@ def sizes_json(sizes: Sequence[ModelSize]) -> str:
     return dump(
         {
             "schema": "prunescope.size/1",
-            "models": [
-                {
-                    "path": size.path,
-                    "format": size.format,
-                    "weight_files": list(size.weight_files),
-                    "weight_bytes": size.weight_bytes,
-                    "folder_bytes": size.folder_bytes,
-                    "parameters": size.parameters,
-                    "tensor_bytes": size.tensor_bytes,
-                    "bits_per_weight": size.bits_per_weight,
-                    "dtypes": size.dtypes,
-                    "tied": size.shared,
-                    "adapter": size.adapter and asdict(size.adapter),
-                }
-                for size in sizes
-            ],
+            "models": [row for size in sizes for row in size.rows()],
         }
     )
 
 
-def scans_json(scans: Sequence[FileScan]) -> str:
+def scan_json(found: Scan) -> str:
     """What loading each file would import and call."""
     return dump(
         {
             "schema": "prunescope.scan/1",
             "files": [
                 {
-                    "path": scan.path,
-                    "format": scan.format,
-                    "pickles": scan.pickles,
-                    "globals": [
-                        {
-                            "module": f.found.module,
-                            "name": f.found.name,
-                            "risk": f.risk,
-                            "named": f.named,
-                            "called": f.called,
-                        }
-                        for f in scan.findings
-                    ],
-                    "error": scan.error,
+                    "path": file.path,
+                    "format": file.format,
+                    "pickles": file.pickles,
+                    "globals": [one.record() for one in file.findings],
+                    "error": file.error,
                 }
-                for scan in scans
+                for file in found.files
             ],
         }
     )
@@ -120,25 +98,15 @@ def _verification(found: Verification) -> dict[str, Any]:
         "family": found.pruned.family.name,
         "failed": [check.name for check in found.failed],
         "checks": [
-            {
-                "group": check.group,
-                "name": check.name,
-                "verdict": check.verdict,
-                "source": check.source,
-                "findings": [
-                    {
-                        "verdict": one.verdict,
-                        "code": one.code,
-                        "layers": one.layers,
-                        "values": dict(one.values),
-                        "text": sentence(one, say),
-                    }
-                    for one in check.findings
-                ],
-            }
-            for check in found.checks
+            row | {"findings": _with_texts(row["findings"], check, say)}
+            for row, check in zip(found.rows(), found.checks, strict=True)
         ],
     }
+
+
+def _with_texts(findings: list[dict[str, Any]], check: Check, say: Messages) -> list[Any]:
+    pairs = zip(findings, check.findings, strict=True)
+    return [row | {"text": sentence(one, say)} for row, one in pairs]
 
 
 def _module(module: ModuleComparison) -> dict[str, Any]:

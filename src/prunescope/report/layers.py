@@ -1,4 +1,4 @@
-"""How are layers, shapes and ties written? `0-2, 30-31`, `4096 × 4096`, `a = b`."""
+"""How are layers and ties written? `0-2, 30-31`, `a = b`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,6 @@ def layer_ranges(layers: Iterable[int]) -> str:
         else:
             ranges.append([number, number])
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
-
-
-def dimensions(shape: tuple[int, ...] | None) -> str:
-    """A weight's shape as the tables and the CSV print it: `4096 × 4096`; `-` where absent."""
-    return "-" if shape is None else " × ".join(map(str, shape))
 
 
 def ties(shared: Mapping[str, str]) -> str:

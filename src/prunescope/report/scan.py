@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from prunescope.analysis.scan import FileScan
+from prunescope.analysis.scan import FileScan, Scan
 from prunescope.checkpoint.pickle_risks import Risk
 from prunescope.errors import printable
 from prunescope.report.console import Screen
@@ -18,10 +16,10 @@ _RISKS: dict[Risk, str] = {
 _MAX_PACKAGES = 10
 
 
-def print_scans(scans: Sequence[FileScan], screen: Screen, say: Messages) -> None:
+def print_scan(found: Scan, screen: Screen, say: Messages) -> None:
     """Each file with what loading it would import and call."""
     screen.section(say("scan_title"))
-    for number, scan in enumerate(scans):
+    for number, scan in enumerate(found.files):
         if number:
             screen.line()
         screen.line(f"{printable(scan.path)} ({scan.format or '?'})", "bold")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from prunescope.analysis.sparsity_result import ModelSparsity, Sparsity
+from prunescope.analysis.value_statistics import Values
 from prunescope.analysis.zero_patterns import Share
 from prunescope.architecture import PROJECTIONS, Role
 from prunescope.errors import printable
@@ -16,7 +17,7 @@ _MAX_NAMES = 10
 
 
 def print_sparsity(found: ModelSparsity, screen: Screen, say: Messages) -> None:
-    """Three tables and their verdicts."""
+    """Zeros by module and by layer, values where they were asked for, and what is odd."""
     total = found.total
     by_role = found.by_role()
     screen.section(say("zeros_title"))
@@ -30,9 +31,10 @@ def print_sparsity(found: ModelSparsity, screen: Screen, say: Messages) -> None:
     screen.line()
     screen.section(say("zeros_layers"))
     _layers(found, screen, say)
-    screen.line()
-    screen.section(say("values_title"))
-    _values(by_role, screen, say)
+    if total.values is not None:
+        screen.line()
+        screen.section(say("values_title"))
+        _values(by_role, screen, say)
 
 
 def _percent(found: Sparsity) -> float:
@@ -85,7 +87,7 @@ def _verdicts(
     broken = [
         f"{t.tensor.name} ({t.found.values.nonfinite:,})"
         for t in found.tensors
-        if t.found.values.nonfinite
+        if t.found.values is not None and t.found.values.nonfinite
     ]
     if broken:
         screen.line(say("nonfinite_in", n=len(broken), names=_names(broken)), "bold red")
@@ -117,7 +119,7 @@ def _values(by_role: dict[Role, Sparsity], screen: Screen, say: Messages) -> Non
     headers = ["module", "mean", "std", "minimum", "maximum", "absmax", "nonfinite"]
     rows = []
     for role, found in by_role.items():
-        v = found.values
+        v = found.values or Values()
         figures = (v.mean, v.std, v.minimum, v.maximum, v.absmax)
         cells = [f"{figure:.4g}" if v.count else "-" for figure in figures]
         rows.append([role.title, *cells, f"{v.nonfinite:,}"])

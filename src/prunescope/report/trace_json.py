@@ -46,17 +46,7 @@ def trace_json(found: Trace) -> str:
 
 
 def _space(space: SpaceTrace) -> dict[str, Any]:
-    return {
-        "space": space.name,
-        "rows_per_unit": space.rows,
-        "original_units": space.original,
-        "kept": space.kept,
-        "ok": space.ok,
-        "whole_units": space.whole,
-        "in_order": space.in_order,
-        "ambiguous_rows": space.ambiguous,
-        "tensors": [_member(member) for member in space.members],
-    }
+    return space.record() | {"tensors": [_member(member) for member in space.members]}
 
 
 def _member(member: MemberTrace) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from prunescope.analysis.compare import Comparison
+from prunescope.analysis.tabular import Tabular
 from prunescope.architecture import Role
 
 
@@ -72,6 +74,19 @@ class SpaceTrace:
     def untraced(self) -> int:
         """Units that were not found in the original."""
         return self.kept.count(-1)
+
+    def record(self) -> dict[str, Any]:
+        """What `--json` says of the space itself."""
+        return {
+            "space": self.name,
+            "rows_per_unit": self.rows,
+            "original_units": self.original,
+            "kept": list(self.kept),
+            "ok": self.ok,
+            "whole_units": self.whole,
+            "in_order": self.in_order,
+            "ambiguous_rows": self.ambiguous,
+        }
 
     @property
     def agrees(self) -> bool:
@@ -156,7 +171,7 @@ class LayerTrace:
 
 
 @dataclass(frozen=True)
-class Trace:
+class Trace(Tabular):
     """Everything that the weights tell about pruning.
 
     Attributes:
@@ -195,3 +210,14 @@ class Trace:
         """Whether every check passes: agreement, whole units, pairing, nothing unfound."""
         outside = (*(s.ok for s in self.spaces.values()), *(m.ok for m in self.others))
         return all(layer.ok for layer in self.layers) and all(outside)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One for each space: of every layer, then of the whole model."""
+        return [
+            {"layer": layer, "pruned_layer": position, **space.record()}
+            for layer, position, spaces in (
+                *((one.layer, one.position, one.spaces) for one in self.layers),
+                (None, None, self.spaces),
+            )
+            for space in spaces.values()
+        ]

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
-from prunescope.analysis.compare import compare, describe_pair
+from prunescope.analysis.compare import compare
+from prunescope.analysis.pair import describe_pair
 from prunescope.analysis.trace.layers import trace_layer, trace_outside
 from prunescope.analysis.trace.pairs import Reader
 from prunescope.analysis.trace.results import Trace

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from prunescope.analysis.trace.depth import match_layers
@@ -12,6 +12,7 @@ from prunescope.analysis.trace.spaces import Member
 from prunescope.analysis.trace.width import locate_shared
 from prunescope.architecture import PROJECTIONS, Model, Module, Role
 from prunescope.checkpoint import TensorInfo
+from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import ArchitectureError
 
 if TYPE_CHECKING:
@@ -22,6 +23,19 @@ if TYPE_CHECKING:
 HIDDEN = "hidden"
 # Whose rows tell layers apart; the value projection is small and never permuted.
 _TELLING = (Role.V, *(role for role in PROJECTIONS if role is not Role.V))
+
+
+def layers_by_weights(before: Model, after: Model) -> dict[int, int | None]:
+    """Pruned layer → original layer, from the weights of both; None for one that is like no other.
+
+    Raises:
+        ArchitectureError: as `locate_hidden` and `match_depth` do.
+        CheckpointError: weights that are not here, or of a type that cannot be compared.
+    """
+    with WeightMap() as weights:
+        reader = Reader(weights, before, after, before.head_dim or after.head_dim)
+        hidden = locate_hidden(reader, reader.pairs(before.outside, after.outside))
+        return match_depth(reader, hidden)
 
 
 def locate_hidden(reader: Reader, outside: Sequence[Pair]) -> Array | None:
@@ -59,6 +73,7 @@ def match_depth(reader: Reader, hidden: Array | None) -> dict[int, int | None]:
         if everywhere and all(_is_fed(reader.after, layer[role]) for layer in after.values()):
             original = {n: _weight(reader, reader.before, m[role]) for n, m in before.items()}
             pruned = {n: _weight(reader, reader.after, m[role]) for n, m in after.items()}
+            _check_widths(reader, original, pruned, hidden)
             return match_layers(original, pruned, hidden)
     if before.keys() == after.keys():
         return {number: number for number in after}
@@ -66,6 +81,20 @@ def match_depth(reader: Reader, hidden: Array | None) -> dict[int, int | None]:
         f"{reader.after.checkpoint.path}: no projection is in every layer, so that it cannot be "
         "told which layers are left"
     )
+
+
+def _check_widths(
+    reader: Reader,
+    original: Mapping[int, Matrix],
+    pruned: Mapping[int, Matrix],
+    hidden: Array | None,
+) -> None:
+    before, after = ({m.shape[1] for m in side.values()} for side in (original, pruned))
+    if len(before) > 1 or after != (before if hidden is None else {len(hidden)}):
+        raise ArchitectureError(
+            f"{reader.after.checkpoint.path}: its layers are {sorted(after)} wide, the "
+            f"original's {sorted(before)}: no model has several widths"
+        )
 
 
 def _same_numbers(reader: Reader) -> Iterator[Pair]:

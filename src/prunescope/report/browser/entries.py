@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from prunescope.analysis.compare import Comparison, ModuleComparison
 from prunescope.analysis.counts import Counts
 from prunescope.analysis.record import GroupRecord, PruningRecord
+from prunescope.analysis.tabular import dimensions
 from prunescope.architecture import Model, Module, Role
 from prunescope.checkpoint import TensorInfo
 from prunescope.errors import printable
-from prunescope.report.layers import dimensions
 
 # A strip longer than this is cut into as many cells, each for several units.
 STRIP = 32

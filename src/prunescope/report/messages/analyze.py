@@ -42,9 +42,30 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "✅ {module} is not pruned in any layer (retention 1.0000)",
     ),
     "unpruned_layers": ("   未剪枝的层: {layers}", "   Layers not pruned: {layers}"),
-    "depth_note": (
+    "help_align_layers": (
+        "剪枝后的各层对应原始模型的哪一层: auto 层数相同时按编号, 否则按 pruning.json 或权重; "
+        "numbers 总按编号; weights 总按权重",
+        "which layer of the original a pruned layer is: auto by number where there are as many, "
+        "else by pruning.json or the weights; numbers; weights",
+    ),
+    "depth_numbers": (
         "注意: 原始模型有 {a} 层, 剪枝后有 {b} 层; 各层按文件中的编号对应",
         "Note: the original has {a} layers, the pruned model {b}; layers are matched by number",
+    ),
+    "depth_record": (
+        "注意: 原始模型有 {a} 层, 剪枝后有 {b} 层; 按 pruning.json 对应, 层编号是原始模型的",
+        "Note: the original has {a} layers, the pruned model {b}; matched by pruning.json, "
+        "numbered as in the original",
+    ),
+    "depth_weights": (
+        "注意: 原始模型有 {a} 层, 剪枝后有 {b} 层; 按权重对应, 层编号是原始模型的",
+        "Note: the original has {a} layers, the pruned model {b}; matched by their weights, "
+        "numbered as in the original",
+    ),
+    "depth_given": (
+        "注意: 原始模型有 {a} 层, 剪枝后有 {b} 层; 按指定的对应关系, 层编号是原始模型的",
+        "Note: the original has {a} layers, the pruned model {b}; matched as given, numbered as "
+        "in the original",
     ),
     "csv_written": ("详细结果已保存到: {path}", "Table written to {path}"),
     "plot_written": ("图已保存到: {path}", "Plot written to {path}"),

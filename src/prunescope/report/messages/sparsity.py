@@ -32,12 +32,16 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "❌ {n} 个张量含 NaN 或无穷大 (个数): {names}",
         "❌ {n} tensor(s) with NaN or infinite values (how many): {names}",
     ),
+    "help_values": (
+        "同时统计数值: 均值, 标准差, 极值, NaN 与无穷大 (较慢)",
+        "statistics of the values, too: mean, spread, extremes, NaN and infinity (slower)",
+    ),
     "reading_weights": ("读取权重", "Reading weights"),
     "help_sparsity": (
-        "统计权重中的零: 比例, 2:4 与 4:8 模式, 全零的块, 行与列, 以及数值分布。读取全部权重。\n\n"
+        "统计权重中的零: 比例, 2:4 与 4:8 模式, 全零的块, 行与列。读取全部权重。\n\n"
         "示例: {example}",
         "Count the zeros among a model's weights: their share, the patterns 2:4 and 4:8, blocks, "
-        "rows and columns of zeros, and what the values are like. Reads every weight.\n\n"
+        "rows and columns of zeros. Reads every weight.\n\n"
         "Example: {example}",
     ),
 }

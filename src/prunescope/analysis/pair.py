@@ -1,0 +1,34 @@
+"""Do two checkpoints belong together? One family and one type of model, with roles for both."""
+
+from __future__ import annotations
+
+from prunescope.architecture import Model, describe
+from prunescope.checkpoint import Checkpoint
+from prunescope.errors import ArchitectureError
+
+
+def describe_pair(original: Checkpoint, pruned: Checkpoint) -> tuple[Model, Model]:
+    """Name the tensors of both models.
+
+    Raises:
+        ArchitectureError: an unknown family, or models of two families or types.
+    """
+    before, after = describe(original), describe(pruned)
+    if before.family.name != after.family.name:
+        raise ArchitectureError(
+            f"{pruned.path}: a {after.family.name} model, the original is {before.family.name}"
+        )
+    _check_types(before, after)
+    return before, after
+
+
+def _check_types(before: Model, after: Model) -> None:
+    if "GGUF" in (before.checkpoint.format, after.checkpoint.format):
+        # It names the graph that llama.cpp builds: a Mistral's is `llama`, that of a Llama whose
+        # layers differ is `deci`.
+        return
+    types = [m.checkpoint.config.get("model_type") for m in (before, after)]
+    if all(types) and types[0] != types[1]:
+        raise ArchitectureError(
+            f"{after.checkpoint.path}: model_type {types[1]!r}, the original's is {types[0]!r}"
+        )
