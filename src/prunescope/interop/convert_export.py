@@ -60,6 +60,6 @@ def export_to(
         Written({}, {}, {}),
         has_config=True,
         is_adapter=False,
-        has_code=form != "llm_pruner" and PER_LAYER in exported.config,
+        has_code=form == "hf" and PER_LAYER in exported.config,
         padding=exported.padding,
     )

@@ -72,5 +72,4 @@ def check_lengths(
     if form == "deci":
         return lengths, deci_config(model, lengths)
     config = config_for(model, lengths)
-    # A pickled module brings its own classes.
-    return lengths, config if form == "llm_pruner" else with_code(config)
+    return lengths, with_code(config) if form == "hf" else config
