@@ -66,19 +66,19 @@ def model_card(
     intro = say("card_intro", name=name)
     if padding is not None:
         intro += " " + say("card_padded", n=padding.parameters)
+    record = RECORD_BEFORE_PADDING if padding else RECORD
+    table = "".join(f"| {say(key)} | {value} |\n" for key, value in totals.items())
+    rows = [map(say, columns), ("---:" for _ in columns), *layers]
     parts = [
         _HEAD.format(mark=CARD_MARK.decode()),
-        f"# {say('card_title', name=name)}\n",
-        f"{intro}\n",
-        "| | |\n|---|---|\n"
-        + "".join(f"| {say(key)} | {value} |\n" for key, value in totals.items()),
-        f"## {say('card_load')}\n",
+        "# " + say("card_title", name=name) + "\n",
+        intro + "\n",
+        "| | |\n|---|---|\n" + table,
+        "## " + say("card_load") + "\n",
         f"```python\n{_CODE.format(trust=_TRUST if has_code else '')}\n```\n",
-        f"## {say('card_layers')}\n",
-        _row(say(column) for column in columns)
-        + _row("---:" for _ in columns)
-        + "".join(map(_row, layers)),
-        f"{say('card_record', file=RECORD_BEFORE_PADDING if padding else RECORD)}\n",
+        "## " + say("card_layers") + "\n",
+        "".join(map(_row, rows)),
+        say("card_record", file=record) + "\n",
     ]
     return "\n".join(parts)
 

@@ -213,7 +213,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "(prunescope.load loads them)",
     ),
     "why_needs_code": (
-        "各层形状不同, 由目录中的 {file} 构建: 需要 trust_remote_code=True (prunescope.load 不需要)",
+        "各层形状不同, 由目录中的 {file} 构建: 需要 trust_remote_code=True "
+        "(prunescope.load 不需要)",
         "layers differ, and the folder's {file} builds them: needs trust_remote_code=True "
         "(prunescope.load does not)",
     ),
