@@ -188,7 +188,7 @@ def test_an_interrupted_run_ends_with_130_and_writes_nothing(
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("prunescope.interop.hf_save._write_json", interrupt)
+    monkeypatch.setattr("prunescope.interop.hf_save.write_json", interrupt)
     before = contents(here)
     assert call("--base_model", NAME, *RANGES, *ON_CPU, "--save_model") == 130
     assert capsys.readouterr().err.split() == ["已中断"]

@@ -13,6 +13,7 @@ from transformers import AutoTokenizer
 
 from prunescope.errors import CheckpointError, PrunescopeError
 from prunescope.interop import hf_save
+from prunescope.interop.export import Export
 from prunescope.interop.hf_save import COMPANIONS, RECORD, WEIGHTS, check_target, save
 from tests.support.pruning import described, plan, prune_tiny, store_as_torch
 from tests.support.tensors import raw_bytes
@@ -23,7 +24,7 @@ STATE = {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(2, dtype=torch.bfloa
 
 
 def written(folder: Path, base: Path, state: dict[str, torch.Tensor] = STATE) -> None:
-    save(folder, state, {"model_type": "llama"}, {"schema": "x"}, base)
+    save(folder, Export("bin", state, {"model_type": "llama"}), {"schema": "x"}, base)
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def test_the_tokenizers_files_are_copied_and_no_others(tmp_path: Path, base: Pat
 
 def test_a_list_of_numbers_is_one_line(tmp_path: Path, base: Path) -> None:
     record = {"kept": list(range(3000)), "empty": [], "名": ["字", "1,\n2"], "nested": {"a": [1]}}
-    save(tmp_path / "out", STATE, {}, record, base)
+    save(tmp_path / "out", Export("bin", STATE, {}), record, base)
     text = (tmp_path / "out" / RECORD).read_text("utf-8")
     assert json.loads(text) == record
     assert f'"kept": [{", ".join(map(str, range(3000)))}],\n' in text
@@ -133,9 +134,9 @@ def fail(error: BaseException) -> Any:
 @pytest.mark.parametrize(
     ("place", "error", "raised"),
     [
-        ("torch.save", RuntimeError("[enforce fail] file write failed\nmore"), PrunescopeError),
-        ("torch.save", OSError(28, "No space left on device"), PrunescopeError),
-        ("_write_json", OSError(28, "No space left on device"), PrunescopeError),
+        ("write_weights", RuntimeError("[enforce fail] file write failed\nmore"), PrunescopeError),
+        ("write_weights", OSError(28, "No space left on device"), PrunescopeError),
+        ("write_json", OSError(28, "No space left on device"), PrunescopeError),
         ("copy_files", KeyboardInterrupt(), KeyboardInterrupt),
     ],
     ids=["weights", "weights, full disk", "config, full disk", "interrupted"],
@@ -152,8 +153,7 @@ def test_a_failure_on_the_way_leaves_everything_as_it_was(
 ) -> None:
     target = earlier if exists else earlier.with_name("new")
     before = contents(earlier.parent)
-    owner, _, name = place.rpartition(".")
-    monkeypatch.setattr(getattr(hf_save, owner) if owner else hf_save, name, fail(error))
+    monkeypatch.setattr(hf_save, place, fail(error))
     with pytest.raises(raised) as caught:
         written(target, base)
     assert contents(earlier.parent) == before

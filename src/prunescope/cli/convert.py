@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from prunescope.cli.run import language_option
+from prunescope.interop.formats import FORMATS
 from prunescope.report.messages import Messages
 
 
@@ -28,19 +30,26 @@ def subcommand(say: Messages) -> click.Command:
     @click.argument("target", metavar="DST", type=click.Path(path_type=Path))
     @click.option("--max_shard_size", default="5GB", show_default=True, callback=_size,
                   help=say("help_max_shard_size"))  # fmt: skip
+    @click.option(
+        "--format",
+        "form",
+        default="hf",
+        show_default=True,
+        type=click.Choice(FORMATS),
+        help=say("help_format"),
+    )
+    @click.option("--uniform", is_flag=True, help=say("help_uniform"))
     @click.option("--overwrite", is_flag=True, help=say("help_overwrite"))
     @click.option("--quiet", is_flag=True, help=say("help_quiet"))
     @language_option(say)
-    def command(
-        source: str, target: Path, max_shard_size: int, overwrite: bool, quiet: bool
-    ) -> None:
-        _convert(say, source, target, max_shard_size, overwrite, quiet)
+    def command(source: str, target: Path, quiet: bool, **options: Any) -> None:
+        _convert(say, source, target, quiet, options)
 
     return command
 
 
 def _convert(
-    say: Messages, source: str, target: Path, shard_bytes: int, overwrite: bool, quiet: bool
+    say: Messages, source: str, target: Path, quiet: bool, options: dict[str, Any]
 ) -> None:
     from prunescope.interop.convert import convert
     from prunescope.report.console import Screen
@@ -50,8 +59,10 @@ def _convert(
     done = convert(
         source,
         target,
-        shard_bytes,
-        overwrite,
+        options["max_shard_size"],
+        options["overwrite"],
         lambda steps: progress(say("convert_writing"), steps, quiet),
+        options["form"],
+        options["uniform"],
     )
     print_conversion(done, target, Screen(), say)

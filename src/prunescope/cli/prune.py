@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,14 +14,17 @@ from click.core import ParameterSource
 from prunescope.cli.run import language_option, run
 from prunescope.cli.size import PRUNE_LOG
 from prunescope.errors import PlanError, printable
+from prunescope.interop.formats import FORMATS, Format
 from prunescope.report.messages import Messages
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from prunescope.architecture import Model
+    from prunescope.interop.padding import Padding
     from prunescope.pruning.calibration import CalibrationSet
-    from prunescope.pruning.plan import PruningPlan
+    from prunescope.pruning.plan import PruningPlan, Target
+    from prunescope.pruning.run import Pruned
     from prunescope.report.console import Screen
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -37,22 +40,22 @@ def script(say: Messages) -> click.Command:
         "--block_mlp_layer_start 3 --block_mlp_layer_end 30 --block_attention_layer_start 3 "
         "--block_attention_layer_end 30 --pruner_type taylor --save_model"
     )
-    return _command(say, "llama3.py", example)
+    return _command(say, "llama3.py", example, "bin")
 
 
 def subcommand(say: Messages) -> click.Command:
-    """`prunescope prune`: the same options."""
+    """`prunescope prune`: the same options; what it saves transformers loads."""
     example = (
         "prunescope prune --base_model Llama-3-8B-Instruct --pruning_ratio 0.25 "
         "--block_mlp_layer_start 3 --block_mlp_layer_end 30 --block_attention_layer_start 3 "
         "--block_attention_layer_end 30 --save_model"
     )
-    return _command(say, "prune", example)
+    return _command(say, "prune", example, "hf")
 
 
-def _command(say: Messages, name: str, example: str) -> click.Command:
+def _command(say: Messages, name: str, example: str, form: Format) -> click.Command:
     @click.command(name, help=say("help_prune", example=example))
-    @_options(say)
+    @_options(say, form)
     @language_option(say)
     @click.pass_context
     def command(context: click.Context, /, **options: Any) -> None:
@@ -62,7 +65,7 @@ def _command(say: Messages, name: str, example: str) -> click.Command:
     return command
 
 
-def _options(say: Messages) -> Callable[[_F], _F]:
+def _options(say: Messages, form: Format) -> Callable[[_F], _F]:
     option = partial(click.option, show_default=True)
     whole = click.IntRange(min=1)
     options = [
@@ -101,6 +104,8 @@ def _options(say: Messages) -> Callable[[_F], _F]:
                help=say("help_top_p")),
         option("--seed", default=42, type=click.IntRange(0, 2**64 - 1), help=say("help_seed")),
         option("--save_model", is_flag=True, help=say("help_save_model")),
+        option("--save_format", default=form, type=click.Choice(FORMATS), help=say("help_format")),
+        option("--uniform", is_flag=True, help=say("help_uniform")),
         option("--quiet", is_flag=True, help=say("help_quiet")),
     ]  # fmt: skip
 
@@ -163,7 +168,7 @@ def _prune(say: Messages, **options: Any) -> None:
 
     from prunescope.interop.devices import choose_device
     from prunescope.interop.hf import load
-    from prunescope.interop.hf_save import WEIGHTS, check_target
+    from prunescope.interop.hf_save import check_target
     from prunescope.pruning.run import prune
     from prunescope.report.console import Screen
     from prunescope.report.progress import progress
@@ -172,7 +177,8 @@ def _prune(say: Messages, **options: Any) -> None:
     device = choose_device(options["device"])
     eval_device = choose_device(options["eval_device"]) if options["eval_device"] else device
     if options["save_model"]:
-        check_target(folder)
+        check_target(folder, options["save_format"])
+        _check_format(model, targets, options["save_format"], options["uniform"])
     screen, quiet = Screen(), options["quiet"]
     calibration = None
     if plan.importance == "taylor":
@@ -188,12 +194,56 @@ def _prune(say: Messages, **options: Any) -> None:
     )
     print_result(pruned.parameters, pruned.loss, screen, say)
     if options["save_model"]:
-        pruned.save(folder)
-        screen.line(say("prune_saved", path=folder / WEIGHTS), "green")
+        _save(say, screen, pruned, plan, folder, options)
     else:
         screen.line(say("prune_not_saved"), "yellow")
     if test and options["test_after_train"]:
         test("test_after", pruned.network(eval_device))
+
+
+def _check_format(model: Model, targets: Sequence[Target], form: Format, is_uniform: bool) -> None:
+    """Find what a format cannot express before the work, not after."""
+    from prunescope.interop.export import check_lengths
+    from prunescope.interop.hf_config import lengths_of
+
+    lengths = lengths_of(model)
+    for target in targets:
+        for space, part in target.group.parts.items():
+            lengths[target.group.layer, space] -= target.remove * part
+    check_lengths(model, lengths, form, is_uniform)
+
+
+def _save(
+    say: Messages,
+    screen: Screen,
+    pruned: Pruned,
+    plan: PruningPlan,
+    folder: Path,
+    options: dict[str, Any],
+) -> None:
+    from prunescope.analysis.compare import compare
+    from prunescope.checkpoint import open_checkpoint
+    from prunescope.interop.weight_files import WEIGHTS
+    from prunescope.report.formats import print_format
+    from prunescope.report.model_card import model_card
+
+    form: Format = options["save_format"]
+
+    def card(written: Path, padding: Padding | None) -> str:
+        found = compare(pruned.base.checkpoint, open_checkpoint(written))
+        has_code = _has_code(written)
+        return model_card(found, plan.ratio, plan.importance, has_code, padding, say)
+
+    padding = pruned.save(folder, form, options["uniform"], card if form == "hf" else None)
+    saved = folder if form in ("hf", "deci") else folder / WEIGHTS
+    screen.line(say("prune_saved", path=saved), "green")
+    print_format(padding, open_checkpoint(folder).nbytes, _has_code(folder), screen, say)
+
+
+def _has_code(folder: Path) -> bool:
+    from prunescope.interop.companions import CODE
+
+    return (folder / CODE[0]).exists()
 
 
 def _calibration(model: Model, plan: PruningPlan, path: Path | None) -> CalibrationSet:

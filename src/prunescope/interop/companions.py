@@ -19,6 +19,10 @@ COMPANIONS = (
     "chat_template.jinja",
     "chat_template.json",
 )
+# Ours, which lie beside models that stock classes do not load; `carried/` holds them.
+CODE = ("modeling_prunescope.py", "configuration_deci.py")
+# What pruning.json is called beside layers that are padded: their shapes are not those it records.
+RECORD_BEFORE_PADDING = "pruning.before_padding.json"
 _CHUNK = 16 << 20
 
 

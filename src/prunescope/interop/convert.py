@@ -2,31 +2,40 @@
 
 Nothing is loaded: bytes go from the mapped source to safetensors files a run at a time, so memory
 does not grow with the model, and every tensor keeps its bits. Only a GGUF file, whose tensors have
-other names, orders and types, goes through `gguf_to_hf` first.
+other names, orders and types, goes through `gguf_to_hf` first; and the formats of other engines,
+and padding, through `convert_export`.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+from prunescope.analysis.axes import stated
 from prunescope.analysis.record import RECORD
+from prunescope.architecture import describe
 from prunescope.atomic import replacing_folder
 from prunescope.checkpoint import Checkpoint, open_checkpoint
 from prunescope.checkpoint.adapter import ADAPTER_CONFIG
+from prunescope.checkpoint.gguf_config import PER_LAYER
 from prunescope.checkpoint.opening import CONFIG
 from prunescope.checkpoint.weights import WeightMap
-from prunescope.errors import CheckpointError
-from prunescope.interop.companions import COMPANIONS, copy_files
+from prunescope.errors import ArchitectureError, CheckpointError
+from prunescope.interop.companions import COMPANIONS, RECORD_BEFORE_PADDING, copy_files
+from prunescope.interop.config_file import write_config
 from prunescope.interop.convert_target import MARK, belongs_to_a_model, check_target
+from prunescope.interop.formats import Format
+from prunescope.interop.hf_config import config_for, lengths_of, with_code
+from prunescope.interop.padding import Padding
 from prunescope.interop.safetensors_writer import check_storable, stored_bytes, write_safetensors
-from prunescope.interop.shards import index_name, index_of, split
+from prunescope.interop.shards import DEFAULT_SHARD, index_name, index_of, split
 from prunescope.interop.ties import Written, written
 from prunescope.steps import Progress, silent
 
-DEFAULT_SHARD = 5 * 10**9
 # torch's note on where pieces start: no longer true of whole tensors.
 _STALE_NOTES = {"DCP_SHARDING_INFO", "DCP_VERSION"}
 
@@ -42,6 +51,10 @@ class Conversion:
         has_config: whether there is a config.json (of an adapter: adapter_config.json).
         is_adapter: whether it is an adapter and no model.
         is_dequantised: whether values were computed anew, as for GGUF.
+        is_inferred: whether config.json says of the layers what their shapes say, and not what the
+            source's did.
+        has_code: whether transformers needs the code in the folder to load it.
+        padding: zeros that were added; None where they were not asked for.
     """
 
     tensors: int
@@ -51,6 +64,13 @@ class Conversion:
     has_config: bool
     is_adapter: bool
     is_dequantised: bool = False
+    is_inferred: bool = False
+    has_code: bool = False
+    padding: Padding | None = None
+
+
+# Writes a checkpoint into an empty folder.
+Writer = Callable[[Checkpoint, Path, Progress], Conversion]
 
 
 def convert(
@@ -59,6 +79,8 @@ def convert(
     shard_bytes: int = DEFAULT_SHARD,
     overwrite: bool = False,
     progress: Progress = silent,
+    form: Format = "hf",
+    is_uniform: bool = False,
 ) -> Conversion:
     """Write the checkpoint `source` to the folder `target`, whole or not at all.
 
@@ -69,25 +91,38 @@ def convert(
         overwrite: replace the model in a `target` that was made by others; files that belong to
             no model stay.
         progress: called with the number of steps; yields what counts one of them off.
+        form: what is written; see `Export`.
+        is_uniform: pad layers that differ with zeros to one shape.
 
     Raises:
-        CheckpointError: the source cannot be read, or has tensors that safetensors cannot hold.
+        CheckpointError: the source cannot be read, or has tensors that safetensors cannot hold,
+            or `form` cannot express it.
+        ArchitectureError: a form other than `hf`, or padding, of a model of an unknown family.
         PrunescopeError: the target cannot be written, or holds something else.
-        MissingExtra: a GGUF source, without the extra `demo`.
+        MissingExtra: a GGUF source, without the extra `demo`; another form or padding, without
+            `prune`.
     """
     check_target(source, target, overwrite)
     checkpoint = open_checkpoint(source)
+    is_copy = form == "hf" and not is_uniform
+
+    def write(checkpoint: Checkpoint, folder: Path, progress: Progress) -> Conversion:
+        if is_copy:
+            return _copy(checkpoint, folder, shard_bytes, progress)
+        from prunescope.interop.convert_export import export_to
+
+        return export_to(checkpoint, folder, form, is_uniform, shard_bytes)
+
     if checkpoint.format == "GGUF":
-        return _from_gguf(checkpoint, target, shard_bytes, progress)
-    chosen = written(checkpoint)
-    check_storable(chosen.tensors)
+        return _from_gguf(checkpoint, target, progress, write)
+    if is_copy:
+        check_storable(written(checkpoint).tensors)
     with replacing_folder(target, belongs_to_a_model) as temporary:
-        return _write(checkpoint, chosen, temporary, shard_bytes, progress)
+        return write(checkpoint, temporary, progress)
 
 
-def _write(
-    checkpoint: Checkpoint, chosen: Written, folder: Path, shard_bytes: int, progress: Progress
-) -> Conversion:
+def _copy(checkpoint: Checkpoint, folder: Path, shard_bytes: int, progress: Progress) -> Conversion:
+    chosen = written(checkpoint)
     stem = "adapter_model" if checkpoint.adapter else "model"
     tensors = chosen.tensors
     # PEFT reads one file only.
@@ -103,8 +138,43 @@ def _write(
         (folder / index_name(stem)).write_text(index_of(tensors, files), encoding="utf-8")
     nbytes = sum(map(stored_bytes, tensors.values()))
     has_config = _write_companions(checkpoint, folder)
+    config = _needed_config(checkpoint)
+    if config is not None:
+        write_config(folder, config)
     return Conversion(
-        len(tensors), nbytes, tuple(files), chosen, has_config, checkpoint.adapter is not None
+        len(tensors),
+        nbytes,
+        tuple(files),
+        chosen,
+        has_config,
+        checkpoint.adapter is not None,
+        is_inferred=config is not None and not _is_stated(checkpoint),
+        has_code=config is not None and PER_LAYER in config,
+    )
+
+
+def _needed_config(checkpoint: Checkpoint) -> dict[str, Any] | None:
+    """The config.json that these shapes need; None where the source's is it, or nothing tells."""
+    if not checkpoint.config or checkpoint.adapter:
+        return None
+    try:
+        model = describe(checkpoint)
+        lengths = lengths_of(model)
+    except (ArchitectureError, CheckpointError):
+        return None
+    config = config_for(model, lengths)
+    if PER_LAYER not in config and _is_stated(checkpoint):
+        return None
+    return with_code(config)
+
+
+def _is_stated(checkpoint: Checkpoint) -> bool:
+    """Whether config.json says how long each layer's spaces are."""
+    model = describe(checkpoint)
+    spaces = model.family.spaces
+    return all(
+        stated(model, spaces[space], layer) == length
+        for (layer, space), length in lengths_of(model).items()
     )
 
 
@@ -113,7 +183,9 @@ def _write_companions(checkpoint: Checkpoint, folder: Path) -> bool:
     # An adapter's settings beside a whole model would make others take it for the adapter.
     needed = ADAPTER_CONFIG if checkpoint.adapter else CONFIG
     if checkpoint.owns_home:
-        copy_files(checkpoint.home, (*{needed, CONFIG}, RECORD, *COMPANIONS), folder)
+        copy_files(
+            checkpoint.home, (*{needed, CONFIG}, RECORD, RECORD_BEFORE_PADDING, *COMPANIONS), folder
+        )
     if checkpoint.config and not (folder / CONFIG).exists():
         text = json.dumps(checkpoint.config, ensure_ascii=False, indent=2, sort_keys=True)
         (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
@@ -121,7 +193,7 @@ def _write_companions(checkpoint: Checkpoint, folder: Path) -> bool:
 
 
 def _from_gguf(
-    checkpoint: Checkpoint, target: Path, shard_bytes: int, progress: Progress
+    checkpoint: Checkpoint, target: Path, progress: Progress, write: Writer
 ) -> Conversion:
     from prunescope.interop.gguf import check_architecture
     from prunescope.interop.gguf_to_hf import convert as convert_gguf
@@ -146,6 +218,5 @@ def _from_gguf(
             convert_gguf(link, Path(made), progress)
         except CheckpointError as err:
             raise CheckpointError(source, err.cause) from None
-        checkpoint = open_checkpoint(made)
-        conversion = _write(checkpoint, written(checkpoint), temporary, shard_bytes, silent)
+        conversion = write(open_checkpoint(made), temporary, silent)
     return replace(conversion, is_dequantised=True)

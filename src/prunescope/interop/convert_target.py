@@ -13,11 +13,11 @@ from prunescope.checkpoint.folder import INDEX_SUFFIX
 from prunescope.checkpoint.opening import CONFIG
 from prunescope.checkpoint.storage import LocalFile
 from prunescope.errors import CheckpointError, PrunescopeError
-from prunescope.interop.companions import COMPANIONS
+from prunescope.interop.companions import CODE, COMPANIONS, RECORD_BEFORE_PADDING
 
 # In the notes of every file that is written: whose the folder is.
 MARK = {"converted_by": "prunescope"}
-_NAMES = {CONFIG, ADAPTER_CONFIG, RECORD, *COMPANIONS}
+_NAMES = {CONFIG, ADAPTER_CONFIG, RECORD, RECORD_BEFORE_PADDING, *CODE, *COMPANIONS}
 # Whatever would be read instead of, or together with, the new weights.
 _WEIGHTS = re.compile(
     r".*\.safetensors|.*\.index\.json|(pytorch|adapter)_model.*\.bin|.*\.distcp|\.metadata"
@@ -55,10 +55,11 @@ def _is_ours(folder: Path) -> bool:
     """Whether all weights in `folder` are an earlier output: nobody else's may be lost."""
     weights = [entry for entry in folder.iterdir() if _WEIGHTS.fullmatch(entry.name)]
     files = [entry for entry in weights if not entry.name.endswith(INDEX_SUFFIX)]
-    return bool(files) and all(map(_is_marked, files))
+    return bool(files) and all(map(is_marked, files))
 
 
-def _is_marked(file: Path) -> bool:
+def is_marked(file: Path) -> bool:
+    """Whether prunescope wrote the safetensors file `file`."""
     try:
         notes = safetensors.read(LocalFile(file)).metadata
     except CheckpointError:

@@ -3,6 +3,8 @@
 transformers (5.13 and later) describes layers that differ in `per_layer_config`, a sparse map
 from layer to the attributes in which it departs from the model's own
 (https://github.com/huggingface/transformers/tree/main/src/transformers/integrations/heterogeneity).
+Its stock models do not build such layers; `carried/modeling_prunescope.py` does, and `auto_map`
+names it.
 """
 
 from __future__ import annotations
@@ -10,12 +12,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from prunescope.analysis.axes import layout
 from prunescope.architecture import Model
 from prunescope.checkpoint.gguf_config import PER_LAYER
+from prunescope.errors import CheckpointError
+from prunescope.extras import require
 
 # Llama's config checks its head count when it is loaded, which transformers refuses for a count
 # that differs between layers unless this says that the model's own may be read.
 GLOBAL_ACCESS = "allow_global_per_layer_attribute_access"
+AUTO_MAP = "auto_map"
+MODELING = "modeling_prunescope"
+# As in the file of that name.
+_PREFIX = "Pruned"
+# Of the families here, those whose config wants a head count that divides the hidden size.
+_DIVIDING = ("llama",)
 
 
 def config_for(model: Model, lengths: Mapping[tuple[int, str], int]) -> dict[str, Any]:
@@ -48,12 +59,76 @@ def config_for(model: Model, lengths: Mapping[tuple[int, str], int]) -> dict[str
     return config | base | {PER_LAYER: sparse, GLOBAL_ACCESS: True}
 
 
+def lengths_of(model: Model) -> dict[tuple[int, str], int]:
+    """(layer, space) → heads, KV heads or channels that the tensors have, for every layer.
+
+    Raises:
+        CheckpointError: axes of one space differ, or are no whole number of units.
+    """
+    found, lengths = layout(model), {}
+    for space in model.family.spaces.values():
+        for layer in model.layers if space.per_layer else ():
+            units = found.units(layer, space.name)
+            if units is None:
+                cause = f"layer {layer}: the tensors do not tell how many {space.name} there are"
+                raise CheckpointError(model.checkpoint.path, cause)
+            lengths[layer, space.name] = units
+    return lengths
+
+
+def with_code(config: Mapping[str, Any]) -> dict[str, Any]:
+    """`config`, naming the classes of `modeling_prunescope.py` where its layers differ.
+
+    Raises:
+        CheckpointError: neither it nor transformers says which class the model is of.
+        MissingExtra: only transformers can say, and is not installed.
+    """
+    if PER_LAYER not in config:
+        return dict(config)
+    whole = _PREFIX + _stock_class(config)
+    classes = {
+        "AutoModel": whole.replace("ForCausalLM", "Model"),
+        "AutoModelForCausalLM": whole,
+    }
+    auto_map = {auto: f"{MODELING}.{name}" for auto, name in classes.items()}
+    # An engine that knows the stock architecture by name would build uniform layers for it.
+    return {**config, "architectures": [whole], AUTO_MAP: auto_map}
+
+
 def uniform(config: Mapping[str, Any]) -> dict[str, Any]:
     """`config` without what it says of single layers."""
-    return {key: value for key, value in config.items() if key not in (PER_LAYER, GLOBAL_ACCESS)}
+    ours = (PER_LAYER, GLOBAL_ACCESS, AUTO_MAP) if _is_ours(config) else (PER_LAYER, GLOBAL_ACCESS)
+    plain = {key: value for key, value in config.items() if key not in ours}
+    if _is_ours(config):
+        plain["architectures"] = [_stock_class(config)]
+    return plain
 
 
 def heads_divide(config: Mapping[str, Any]) -> bool:
-    """Whether the head count divides the hidden size, as transformers' Llama config demands."""
+    """Whether the head count divides the hidden size, where transformers' config demands it."""
     heads, hidden = config.get("num_attention_heads"), config.get("hidden_size")
-    return not (isinstance(heads, int) and isinstance(hidden, int) and heads) or not hidden % heads
+    if not (isinstance(heads, int) and isinstance(hidden, int) and heads):
+        return True
+    return config.get("model_type", "llama") not in _DIVIDING or not hidden % heads
+
+
+def _is_ours(config: Mapping[str, Any]) -> bool:
+    auto_map = config.get(AUTO_MAP)
+    return isinstance(auto_map, dict) and any(
+        str(name).startswith(f"{MODELING}.") for name in auto_map.values()
+    )
+
+
+def _stock_class(config: Mapping[str, Any]) -> str:
+    named = config.get("architectures")
+    if isinstance(named, list) and len(named) == 1 and isinstance(named[0], str):
+        name = named[0].removeprefix(_PREFIX)
+        if name.isidentifier() and name.endswith("ForCausalLM"):
+            return name
+    require("transformers", "prune")
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    found = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.get("model_type"))
+    if not isinstance(found, str):
+        raise CheckpointError("config.json", "names no architecture that transformers knows")
+    return found

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 from prunescope.analysis.record import RECORD
 from prunescope.atomic import replacing_folder
+from prunescope.checkpoint.opening import CONFIG
 from prunescope.checkpoint.storage import LocalFolder
 from prunescope.errors import PrunescopeError, first_line
-from prunescope.extras import require
-from prunescope.interop.companions import COMPANIONS, copy_files
+from prunescope.interop.companions import CODE, COMPANIONS, RECORD_BEFORE_PADDING, copy_files
+from prunescope.interop.config_file import write_config, write_json
+from prunescope.interop.convert_target import is_marked
+from prunescope.interop.export import Export
+from prunescope.interop.formats import Format
+from prunescope.interop.padding import Padding
+from prunescope.interop.shards import index_name
+from prunescope.interop.weight_files import WEIGHTS, write_weights
 
-if TYPE_CHECKING:
-    import torch
-else:
-    torch = require("torch", "prune")
-
-WEIGHTS = "pytorch_model.bin"
-_OURS = {WEIGHTS, RECORD, "config.json", *COMPANIONS}
+Card: TypeAlias = "Callable[[Path, Padding | None], str]"
+CARD = "README.md"
+# One of the tags of a model card that prunescope wrote.
+CARD_MARK = b"\n- prunescope\n"
+_CARD_HEAD = 1024
 # Whoever opens the folder reads these instead of pytorch_model.bin.
 _PREFERRED = ("model.safetensors", "model.safetensors.index.json")
+_OURS = {WEIGHTS, CONFIG, index_name("model"), RECORD, RECORD_BEFORE_PADDING, *CODE, *COMPANIONS}
 
 
-def check_target(folder: Path) -> None:
+def check_target(folder: Path, form: Format = "bin") -> None:
     """Can `folder` be written, as far as can be told before the work is done?
 
     Raises:
@@ -36,10 +40,10 @@ def check_target(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise PrunescopeError(f"{folder}: is a file, a folder is to be written here")
     other = next((name for name in _PREFERRED if (folder / name).exists()), None)
-    if other is not None:
-        raise PrunescopeError(
-            f"{folder}: holds another model, {other}, which would be read instead of {WEIGHTS}"
-        )
+    if other is not None and not _is_earlier_output(folder):
+        what = f"{folder}: holds another model, {other}, which would be "
+        how = "lost" if form in ("hf", "deci") else f"read instead of {WEIGHTS}"
+        raise PrunescopeError(what + how)
     place = folder.parent
     while not place.exists():
         place = place.parent
@@ -49,34 +53,45 @@ def check_target(folder: Path) -> None:
 
 def save(
     folder: Path,
-    state: Mapping[str, torch.Tensor],
-    config: Mapping[str, Any],
+    exported: Export,
     record: Mapping[str, Any],
     base: Path,
+    card: Card | None = None,
 ) -> None:
     """Write a model folder as a whole: weights, config, pruning record, tokenizer of `base`.
 
-    Weights are a plain state dict that `torch.load(weights_only=True)` reads. An earlier output
-    is replaced only once the new one stands; other files in the folder stay.
+    An earlier output is replaced only once the new one stands; other files in the folder stay.
+
+    Args:
+        card: what the model card says of the folder, which it is given without one, and of what
+            was added to it.
 
     Raises:
         PrunescopeError: the folder cannot be written, or holds another model.
     """
-    check_target(folder)
-    with replacing_folder(folder, lambda entry: entry.name in _OURS) as temporary:
-        # torch names the archive's root after the file: written under its final name.
+    check_target(folder, exported.form)
+    with replacing_folder(folder, _is_ours) as temporary:
         try:
-            torch.save(dict(state), temporary / WEIGHTS)
+            write_weights(temporary, exported, base)
         except RuntimeError as err:
             # torch's archive writer has no OSError for a full disk.
             raise PrunescopeError(f"{folder}: cannot be written ({first_line(err)})") from None
-        _write_json(temporary / "config.json", config)
-        _write_json(temporary / RECORD, record)
+        write_config(temporary, exported.config)
+        write_json(temporary / (RECORD_BEFORE_PADDING if exported.padding else RECORD), record)
         copy_files(LocalFolder(base), COMPANIONS, temporary)
+        if card is not None:
+            (temporary / CARD).write_text(card(temporary, exported.padding), encoding="utf-8")
 
 
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    text = json.dumps(value, ensure_ascii=False, indent=2)
-    # Ten thousand kept channels belong on one line, not on ten thousand.
-    text = re.sub(r"\[\n([\d\s,]+)\]", lambda found: f"[{' '.join(found[1].split())}]", text)
-    path.write_text(text + "\n", encoding="utf-8")
+def _is_ours(entry: Path) -> bool:
+    if entry.suffix == ".safetensors":
+        return is_marked(entry)
+    if entry.name == CARD:
+        return entry.is_file() and CARD_MARK in entry.read_bytes()[:_CARD_HEAD]
+    return entry.name in _OURS
+
+
+def _is_earlier_output(folder: Path) -> bool:
+    """Whether all safetensors files in `folder` are prunescope's: nobody's model may be lost."""
+    weights = list(folder.glob("*.safetensors"))
+    return bool(weights) and all(map(is_marked, weights))

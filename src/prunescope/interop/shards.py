@@ -15,6 +15,7 @@ from prunescope.checkpoint.types import TensorInfo
 from prunescope.interop.safetensors_writer import stored_bytes
 
 SUFFIX = ".safetensors"
+DEFAULT_SHARD = 5 * 10**9
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 

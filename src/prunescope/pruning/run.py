@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 from prunescope.analysis.counts import Counts
 from prunescope.architecture import Model
 from prunescope.checkpoint.weights import WeightMap
+from prunescope.interop.export import export
+from prunescope.interop.formats import Format
 from prunescope.interop.hf import as_stored, assemble, home, mapped, with_generation_settings
 from prunescope.interop.hf_config import config_for
-from prunescope.interop.hf_save import save
+from prunescope.interop.hf_save import Card, save
+from prunescope.interop.padding import Padding
 from prunescope.interop.torch_tensors import computing_dtype
 from prunescope.pruning.calibration import CalibrationSet
 from prunescope.pruning.plan import PruningPlan, Target
@@ -53,9 +56,18 @@ class Pruned:
     parameters: Counts
     loss: float | None
 
-    def save(self, folder: Path) -> None:
-        """Write it to `folder`, whole or not at all."""
-        save(folder, self.state, self.config, self.record, home(self.base))
+    def save(
+        self,
+        folder: Path,
+        form: Format = "bin",
+        is_uniform: bool = False,
+        card: Card | None = None,
+    ) -> Padding | None:
+        """Write it to `folder`, whole or not at all; see `export` and `save` of interop."""
+        lengths = remaining(self.base, self.cuts)
+        exported = export(self.base, self.state, lengths, form, is_uniform)
+        save(folder, exported, self.record, home(self.base), card)
+        return exported.padding
 
     def network(self, device: str) -> transformers.PreTrainedModel:
         """The model, to be run on `device`."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from prunescope.errors import printable
 from prunescope.interop.convert import Conversion
 from prunescope.report.console import Screen
+from prunescope.report.formats import print_format
 from prunescope.report.layers import ties
 from prunescope.report.messages import Messages
 from prunescope.report.sizes import GIB
@@ -28,6 +29,9 @@ def print_conversion(done: Conversion, folder: Path, screen: Screen, say: Messag
         screen.line(say("convert_retied", names=ties(done.written.retied)))
     if done.written.doubled:
         screen.line(say("convert_doubled", names=ties(done.written.doubled)), "yellow")
+    print_format(done.padding, done.nbytes, done.has_code, screen, say)
+    if done.is_inferred:
+        screen.line(say("config_inferred"), "yellow")
     if done.is_dequantised:
         screen.line(say("convert_dequantised"), "yellow")
     if done.is_adapter:

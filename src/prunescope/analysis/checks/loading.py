@@ -1,7 +1,8 @@
 """Which engines load this model as it is, and what stands in the way of the others?
 
 transformers: what `AutoModelForCausalLM.from_pretrained` of 5.24 does, which the tests hold against
-it. It refuses layers whose shapes differ, and loads with random values whatever it does not find.
+it. It refuses layers whose shapes differ, but for those that code in the folder builds, and loads
+with random values whatever it does not find.
 vLLM: both its Llama (`vllm/model_executor/models/llama.py`) and its transformers backend
 (`vllm/model_executor/models/transformers/base.py`) build every layer from one config; the backend
 reads `per_layer_config` (https://github.com/vllm-project/vllm/pull/49797), but builds on stock
@@ -36,8 +37,10 @@ def loading_checks(after: Layout, checks: Sequence[Check]) -> tuple[Check, ...]:
     failed = [c.name for c in checks if c.verdict == "fail" and c.name in _NEEDED]
     broken = [finding("warn", "checks_failed", checks=", ".join(failed))] if failed else []
     uneven = _uneven(after)
+    code = _code(after) if uneven else None
+    built = uneven if code is None else [finding("warn", "needs_code", file=code)]
     return (
-        _engine("transformers", [*_transformers(after), *_hugging_face(after, uneven), *broken]),
+        _engine("transformers", [*_transformers(after), *_hugging_face(after, built), *broken]),
         _engine("vllm", [*_vllm(after), *_hugging_face(after, uneven), *broken]),
         _engine("llama.cpp", [*_llama_cpp(after, uneven), *broken]),
     )
@@ -59,6 +62,18 @@ def _uneven(after: Layout) -> list[Finding]:
         if len(lengths) > 1:
             found.append(f"{space.name} {', '.join(map(str, sorted(lengths)))}")
     return [finding("warn", "layers_differ", lengths="; ".join(found))] if found else []
+
+
+def _code(after: Layout) -> str | None:
+    """The file in the folder that builds what stock classes do not; None without one."""
+    checkpoint = after.model.checkpoint
+    auto_map = checkpoint.config.get("auto_map")
+    name = auto_map.get("AutoModelForCausalLM") if isinstance(auto_map, dict) else None
+    if not isinstance(name, str) or not checkpoint.owns_home:
+        return None
+    file = f"{name.partition('.')[0]}.py"
+    # A name of another place, as `owner/model--module.Class`, is nothing that lies here.
+    return file if file[:-3].isidentifier() and checkpoint.home.has(file) else None
 
 
 def _hugging_face(after: Layout, uneven: list[Finding]) -> Iterator[Finding]:

@@ -28,10 +28,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Note: no {name} was found; the weights cannot be loaded without one",
     ),
     "help_convert": (
-        "将任意可读的检查点转换成普通的 Hugging Face 目录 (safetensors), 不执行其中的代码。\n\n"
+        "将任意可读的检查点转换成普通的 Hugging Face 目录 (safetensors) 或其他引擎的格式, "
+        "不执行其中的代码。\n\n"
         "示例: {example}",
         "Turn any checkpoint that can be read into an ordinary Hugging Face folder of "
-        "safetensors, without executing anything in it.\n\nExample: {example}",
+        "safetensors, or what other engines read, without executing anything in it.\n\n"
+        "Example: {example}",
     ),
     "help_max_shard_size": (
         "单个文件的最大大小, 如 5GB 或 200MB (十进制)",

@@ -100,7 +100,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "help_top_p": ("生成的 top-p", "top-p of the generations"),
     "help_seed": ("随机种子", "random seed"),
     "help_save_model": (
-        "保存到 prune_log/<名称>/pytorch_model.bin",
-        "save to prune_log/<name>/pytorch_model.bin",
+        "保存到 prune_log/<名称>/",
+        "save to prune_log/<name>/",
     ),
 }

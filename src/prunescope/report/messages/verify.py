@@ -212,6 +212,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "rows differ between layers: {lengths}; it builds all layers from one config "
         "(prunescope.load loads them)",
     ),
+    "why_needs_code": (
+        "各层形状不同, 由目录中的 {file} 构建: 需要 trust_remote_code=True "
+        "(prunescope.load 不需要)",
+        "layers differ, and the folder's {file} builds them: needs trust_remote_code=True "
+        "(prunescope.load does not)",
+    ),
     "why_needs_config": (
         "权重旁没有 config.json",
         "there is no config.json beside the weights",
