@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 SECONDS ?= 600
 
-.PHONY: setup test lint bench fuzz lock
+.PHONY: setup test test-interop lint bench fuzz lock
 
 setup: $(INSTALLED)
 
@@ -24,6 +24,11 @@ lint: setup
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadgroup
+
+# What other people's engines make of our files; llama.cpp compiles for some minutes.
+test-interop: setup
+	$(BIN)/pip install --quiet -c constraints.txt llama-cpp-python==0.3.36
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q tests/interop
 
 bench: setup
 	for script in benchmarks/*.py; do $(BIN)/python "$$script" || exit; done

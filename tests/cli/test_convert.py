@@ -107,3 +107,32 @@ def test_it_needs_neither_torch_nor_numpy(tied: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=tied.parent)
     assert (tied.parent / "out" / "model.safetensors").is_file()
+
+
+def test_writes_one_gguf_file_and_says_how(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, file = tiny_folder(tmp_path / "model"), tmp_path / "m.gguf"
+    capsys.readouterr()
+    assert call(source, file, "--format", "gguf") == 0
+    written, err = capsys.readouterr()
+    # Four layers of seven matrices and two norms; embedding, norm and head.
+    assert written == (
+        f"Wrote {file}: 39 tensors (30 F16, 9 F32), 0.00 GB, architecture llama of llama.cpp\n"
+    )
+    assert err == ""
+    assert call(source, file, "--format", "gguf", lang="zh") == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert call(source, file, "--format", "gguf", "--overwrite", lang="zh") == 0
+    assert capsys.readouterr().out.startswith(f"已写入 {file}: 39 个张量 (30 F16, 9 F32)")
+
+
+def test_gguf_takes_no_padding_and_no_gguf(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, file = tiny_folder(tmp_path / "model"), tmp_path / "m.gguf"
+    assert call(source, file, "--format", "gguf", "--uniform") == 2
+    assert "--uniform is not for GGUF" in capsys.readouterr().err
+    assert call(source, file, "--format", "gguf") == 0
+    assert call(file, tmp_path / "n.gguf", "--format", "gguf") == 2
+    assert "is GGUF already" in capsys.readouterr().err

@@ -190,7 +190,8 @@ def test_an_earlier_file_outlives_a_failure(tmp_path: Path) -> None:
     target.write_bytes(b"earlier")
     edit_weights(folder, {"model.layers.2.mlp.up_proj.weight": None})
     with pytest.raises(PrunescopeError, match=r"model\.layers\.2\.mlp\.up_proj\.weight"):
+        export_gguf(folder, target, overwrite=True)
+    with pytest.raises(PrunescopeError, match="--overwrite"):
         export_gguf(folder, target)
-    (folder / "tokenizer.json").unlink()
     assert target.read_bytes() == b"earlier"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.gguf", "model"]

@@ -1,4 +1,4 @@
-"""`prunescope convert`: any checkpoint in, an ordinary Hugging Face folder out."""
+"""`prunescope convert`: any checkpoint in, a Hugging Face folder or a GGUF file out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from prunescope.cli.run import language_option
-from prunescope.interop.formats import FORMATS
+from prunescope.errors import PrunescopeError
+from prunescope.interop.formats import FORMATS, GGUF_TYPES
 from prunescope.report.messages import Messages
 
 
@@ -35,15 +36,19 @@ def subcommand(say: Messages) -> click.Command:
         "form",
         default="hf",
         show_default=True,
-        type=click.Choice(FORMATS),
+        type=click.Choice((*FORMATS, "gguf")),
         help=say("help_format"),
     )
     @click.option("--uniform", is_flag=True, help=say("help_uniform"))
+    @click.option("--gguf_type", default="f16", show_default=True, type=click.Choice(GGUF_TYPES),
+                  help=say("help_gguf_type"))  # fmt: skip
+    @click.option("--tokenizer_pre", help=say("help_tokenizer_pre"))
     @click.option("--overwrite", is_flag=True, help=say("help_overwrite"))
     @click.option("--quiet", is_flag=True, help=say("help_quiet"))
     @language_option(say)
     def command(source: str, target: Path, quiet: bool, **options: Any) -> None:
-        _convert(say, source, target, quiet, options)
+        work = _export_gguf if options["form"] == "gguf" else _convert
+        work(say, source, target, quiet, options)
 
     return command
 
@@ -66,3 +71,27 @@ def _convert(
         options["uniform"],
     )
     print_conversion(done, target, Screen(), say)
+
+
+def _export_gguf(
+    say: Messages, source: str, target: Path, quiet: bool, options: dict[str, Any]
+) -> None:
+    from prunescope.interop.gguf_export import export_gguf
+    from prunescope.report.console import Screen
+    from prunescope.report.convert import print_gguf
+    from prunescope.report.progress import progress
+
+    if options["uniform"]:
+        raise PrunescopeError(
+            "--uniform is not for GGUF, which holds layers that differ: for an engine that does "
+            "not, convert to hf with --uniform first"
+        )
+    done = export_gguf(
+        source,
+        target,
+        options["gguf_type"],
+        options["tokenizer_pre"],
+        options["overwrite"],
+        lambda steps: progress(say("convert_writing"), steps, quiet),
+    )
+    print_gguf(done, target, Screen(), say)

@@ -19,12 +19,12 @@ from prunescope.architecture import Model, Role, describe
 from prunescope.atomic import replacing
 from prunescope.checkpoint import TensorInfo, open_checkpoint
 from prunescope.checkpoint.weights import WeightMap
-from prunescope.errors import ArchitectureError, CheckpointError
+from prunescope.errors import ArchitectureError, CheckpointError, PrunescopeError
 from prunescope.extras import require
 from prunescope.interop.agreement import check_sizes
+from prunescope.interop.formats import GgufType
 from prunescope.interop.gguf_rope import add_rope, rope_factors
 from prunescope.interop.gguf_types import (
-    GgufType,
     as_float32,
     encoded,
     file_type,
@@ -72,6 +72,7 @@ def export_gguf(
     target: Path,
     wanted: GgufType = "f16",
     tokenizer_pre: str | None = None,
+    overwrite: bool = False,
     progress: Progress = silent,
 ) -> Exported:
     """Write the model folder `source` as the GGUF file `target`, whole or not at all.
@@ -80,6 +81,7 @@ def export_gguf(
         source: a Llama or Mistral with config.json and tokenizer.json beside its weights.
         wanted: the type of its matrices; vectors are float32 (see `gguf_types.stored_type`).
         tokenizer_pre: llama.cpp's name of how the tokenizer splits text, where it is not known.
+        overwrite: replace a `target` that is there.
         progress: called with the number of steps; yields what counts one of them off.
 
     Raises:
@@ -87,7 +89,14 @@ def export_gguf(
         CheckpointError: tensors that disagree, are missing, or cannot be read.
         PrunescopeError: no tokenizer, or `target` cannot be written.
     """
-    model = describe(open_checkpoint(source))
+    if target.is_dir():
+        raise PrunescopeError(f"{target}: is a folder, a .gguf file is to be written")
+    if target.exists() and not overwrite:
+        raise PrunescopeError(f"{target}: is there already; --overwrite replaces it")
+    checkpoint = open_checkpoint(source)
+    if checkpoint.format == "GGUF":
+        raise CheckpointError(checkpoint.path, "is GGUF already")
+    model = describe(checkpoint)
     home = model.checkpoint.home.local
     if home is None:
         raise CheckpointError(model.checkpoint.path, "is remote: download it to export it")

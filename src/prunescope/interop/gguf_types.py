@@ -6,13 +6,14 @@ Q8_0 is the `gguf` library's own quantisation: blocks of 32 weights with one flo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from prunescope.checkpoint import TensorInfo
 from prunescope.checkpoint.runs import runs
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import CheckpointError
 from prunescope.extras import require
+from prunescope.interop.formats import GgufType
 
 if TYPE_CHECKING:
     import gguf
@@ -21,8 +22,6 @@ else:
     gguf = require("gguf", "gguf")
     np = require("numpy", "gguf")
 
-GgufType = Literal["f32", "f16", "bf16", "q8_0"]
-GGUF_TYPES: tuple[GgufType, ...] = get_args(GgufType)
 # A row of Q8_0 is whole blocks.
 BLOCK = 32
 _NATIVE = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}

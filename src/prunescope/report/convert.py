@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prunescope.errors import printable
 from prunescope.interop.convert import Conversion
@@ -11,6 +12,9 @@ from prunescope.report.formats import print_format
 from prunescope.report.layers import ties
 from prunescope.report.messages import Messages
 from prunescope.report.sizes import GIB
+
+if TYPE_CHECKING:
+    from prunescope.interop.gguf_export import Exported
 
 
 def print_conversion(done: Conversion, folder: Path, screen: Screen, say: Messages) -> None:
@@ -39,3 +43,19 @@ def print_conversion(done: Conversion, folder: Path, screen: Screen, say: Messag
     if not done.has_config:
         name = "adapter_config.json" if done.is_adapter else "config.json"
         screen.line(say("convert_no_config", name=name), "yellow")
+
+
+def print_gguf(done: Exported, file: Path, screen: Screen, say: Messages) -> None:
+    """The file, what llama.cpp takes it for, and how its weights are stored."""
+    types = ", ".join(f"{n} {kind}" for kind, n in sorted(done.types.items()))
+    screen.line(
+        say(
+            "gguf_done",
+            n=done.tensors,
+            gib=done.nbytes / GIB,
+            architecture=done.architecture,
+            types=types,
+            path=printable(str(file)),
+        ),
+        "green",
+    )

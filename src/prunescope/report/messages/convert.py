@@ -43,4 +43,19 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "替换目标目录中已有的模型",
         "replace a model that is already in the target folder",
     ),
+    "gguf_done": (
+        "已写入 {path}: {n} 个张量 ({types}), {gib:.2f} GB, llama.cpp 架构 {architecture}",
+        "Wrote {path}: {n} tensors ({types}), {gib:.2f} GB, architecture {architecture} of "
+        "llama.cpp",
+    ),
+    "help_gguf_type": (
+        "GGUF 中矩阵的类型; 向量总是 f32, 行长不是 32 的倍数时 q8_0 改用 f16",
+        "type of the matrices of a GGUF file; vectors are f32, and where rows are no multiple of "
+        "32, q8_0 gives way to f16",
+    ),
+    "help_tokenizer_pre": (
+        "llama.cpp 对分词器切分规则的命名 (tokenizer.ggml.pre), 仅在无法识别时需要",
+        "llama.cpp's name of how the tokenizer splits text (tokenizer.ggml.pre), needed where it "
+        "is not recognised",
+    ),
 }

@@ -18,9 +18,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "help_format": (
         "输出格式: hf (safetensors), bin (pytorch_model.bin), llm_pruner (LLM-Pruner 脚本读取的整个"
-        "模块), deci (vLLM 与 TensorRT-LLM 的 nemotron-nas)",
+        "模块), deci (vLLM 与 TensorRT-LLM 的 nemotron-nas); "
+        "convert 另有 gguf (llama.cpp 的单个文件)",
         "what is written: hf (safetensors), bin (pytorch_model.bin), llm_pruner (the whole module "
-        "that LLM-Pruner's scripts read), deci (nemotron-nas of vLLM and TensorRT-LLM)",
+        "that LLM-Pruner's scripts read), deci (nemotron-nas of vLLM and TensorRT-LLM); "
+        "convert also gguf (one file for llama.cpp)",
     ),
     "help_uniform": (
         "用零头和零通道把各层补齐到相同形状, 使普通配置即可加载",
