@@ -133,8 +133,8 @@ def fail(error: BaseException) -> Any:
 @pytest.mark.parametrize(
     ("place", "error", "raised"),
     [
-        ("torch.save", RuntimeError("[enforce fail] file write failed\nmore"), PrunescopeError),
-        ("torch.save", OSError(28, "No space left on device"), PrunescopeError),
+        ("write_torch", RuntimeError("[enforce fail] file write failed\nmore"), PrunescopeError),
+        ("write_torch", OSError(28, "No space left on device"), PrunescopeError),
         ("_write_json", OSError(28, "No space left on device"), PrunescopeError),
         ("copy_files", KeyboardInterrupt(), KeyboardInterrupt),
     ],

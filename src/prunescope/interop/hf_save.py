@@ -13,13 +13,12 @@ from prunescope.analysis.record import RECORD
 from prunescope.atomic import replacing_folder
 from prunescope.checkpoint.storage import LocalFolder
 from prunescope.errors import PrunescopeError, first_line
-from prunescope.extras import require
 from prunescope.interop.companions import COMPANIONS, copy_files
+from prunescope.interop.lazy_state import in_memory
+from prunescope.interop.torch_writer import write_torch
 
 if TYPE_CHECKING:
-    import torch
-else:
-    torch = require("torch", "prune")
+    from torch import Tensor
 
 WEIGHTS = "pytorch_model.bin"
 _OURS = {WEIGHTS, RECORD, "config.json", *COMPANIONS}
@@ -49,14 +48,15 @@ def check_target(folder: Path) -> None:
 
 def save(
     folder: Path,
-    state: Mapping[str, torch.Tensor],
+    state: Mapping[str, Tensor],
     config: Mapping[str, Any],
     record: Mapping[str, Any],
-    base: Path,
+    base: Path | None,
 ) -> None:
-    """Write a model folder as a whole: weights, config, pruning record, tokenizer of `base`.
+    """Write a model folder as a whole: weights, config, pruning record, and `base`'s tokenizer.
 
-    Weights are a plain state dict that `torch.load(weights_only=True)` reads. An earlier output
+    Weights are a plain state dict that `torch.load(weights_only=True)` reads, written a tensor at a
+    time. An earlier output
     is replaced only once the new one stands; other files in the folder stay.
 
     Raises:
@@ -66,13 +66,14 @@ def save(
     with replacing_folder(folder, lambda entry: entry.name in _OURS) as temporary:
         # torch names the archive's root after the file: written under its final name.
         try:
-            torch.save(dict(state), temporary / WEIGHTS)
+            write_torch(temporary / WEIGHTS, in_memory(state))
         except RuntimeError as err:
             # torch's archive writer has no OSError for a full disk.
             raise PrunescopeError(f"{folder}: cannot be written ({first_line(err)})") from None
         _write_json(temporary / "config.json", config)
         _write_json(temporary / RECORD, record)
-        copy_files(LocalFolder(base), COMPANIONS, temporary)
+        if base is not None:
+            copy_files(LocalFolder(base), COMPANIONS, temporary)
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
