@@ -107,7 +107,12 @@ def _prune(say: Messages, options: dict[str, Any]) -> None:
         print_plan(model, plan, targets, device, screen, say)
     if test and options["test_before_train"]:
         test("test_before", load(model.checkpoint.path, eval_device))
-    if options["plan"] is None:
+    if options["search"]:
+        from prunescope.cli.prune_search import searched
+
+        devices = (device, eval_device)
+        pruned = searched(say, screen, model, plan, calibration, devices, options)
+    elif options["plan"] is None:
         text = say("prune_scoring" if plan.is_calibrated else "prune_magnitude")
         pruned = prune(
             model, plan, targets, calibration, device, lambda steps: progress(text, steps, quiet)

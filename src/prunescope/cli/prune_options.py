@@ -37,6 +37,8 @@ _BELONGS = {
     "layer_floor": "global_pruning",
     "batch": "target_memory",
     "context": "target_memory",
+    "search_tokens": "search",
+    "plot": "search",
 }
 
 
@@ -77,6 +79,9 @@ def options(say: Messages) -> Callable[[_F], _F]:
         option("--iterative_steps", default=1, type=whole, help=say("help_iterative_steps")),
         option("--global_pruning", is_flag=True, help=say("help_global")),
         option("--layer_floor", default=0.1, help=say("help_layer_floor")),
+        option("--search", is_flag=True, help=say("help_search")),
+        option("--search_tokens", default=2048, type=whole, help=say("help_search_tokens")),
+        option("--plot", type=file, help=say("help_search_plot")),
         option("--plan", type=file, help=say("help_plan")),
         option("--num_examples", default=10, type=whole, help=say("help_num_examples")),
         option("--calibration", type=file, help=say("help_calibration")),
@@ -135,6 +140,11 @@ def check(values: Mapping[str, Any], asked: frozenset[str]) -> None:
     for name in ("channel_wise", "layer_wise"):
         if values[name]:
             _exclusive(name, asked & {*_BLOCKS, "gqa", "global_pruning", "layer_ratios"})
+    if values["search"]:
+        others = {"layer_ratios", "global_pruning", "iterative_steps"}
+        _exclusive("search", asked & {*others, "plan", "channel_wise", "layer_wise"})
+        if not any(values[name] is not None for name in _BUDGETS):
+            raise PlanError(f"--search needs a budget: one of --{', --'.join(_BUDGETS)}")
     if values["layer_wise"]:
         _exclusive("layer_wise", asked & {"pruning_ratio", "round_to"})
 
@@ -144,7 +154,7 @@ _PLANNING = frozenset({
     "pruning_ratio", "pruner_type", "taylor", "grouping_strategy", *_STRUCTURES, "layer",
     "depth_by", *_BLOCKS, "gqa", "layer_ratios", "round_to", *_BUDGETS, "batch", "context",
     "iterative_steps", "global_pruning", "layer_floor", "num_examples", "calibration",
-    "calibration_seq_len",
+    "calibration_seq_len", "search",
 })  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from prunescope.errors import PlanError
 from prunescope.pruning.planned import is_known, planned
 from prunescope.pruning.targets import Target
 
+_ALL = Fraction(1)
 _COUNTS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 _BYTES = {"": 1, "B": 1} | {
     f"{prefix}{unit}": base ** (power + 1)
@@ -67,36 +68,65 @@ def _parse(text: str, units: dict[str, int], what: str) -> int:
     return math.floor(Fraction(found[1]) * known[found[2].lower()])
 
 
-def meet(budget: Budget, targets: Sequence[Target], model: Model) -> tuple[Target, ...]:
-    """`targets` with as little removed as meets `budget`: no unit of theirs could stay.
+@dataclass(frozen=True, slots=True)
+class Need:
+    """How far a model is from a budget, in what the budget counts.
 
-    Units go evenly: all targets lose about the same share, so that only the last units of
-    some are one more than those of the others.
+    Attributes:
+        limit: what may be needed.
+        excess: how much has to go.
+        savings: what goes with one unit of each target.
+    """
+
+    limit: int
+    excess: int
+    savings: tuple[int, ...]
+
+
+def need(budget: Budget, targets: Sequence[Target], model: Model, share: Fraction = _ALL) -> Need:
+    """What `budget` asks of `targets`, or a `share` of it.
 
     Raises:
-        PlanError: the budget is none, cannot be met, or depends on which layers are chosen.
+        PlanError: the budget is none, or depends on which layers are chosen.
     """
     limit = _limit(budget, model)
     if not is_known(model, targets):
         raise PlanError(
             "what is chosen among has different sizes in different layers: a budget cannot be met"
         )
-    least = tuple(replace(t, remove=0) for t in targets)
-    excess = _needed(budget, model, least) - limit
-    units = [_needed(budget, model, least) - _needed(budget, model, (_one_off(t),)) for t in least]
+    whole = _needed(budget, model, ())
+    savings = tuple(whole - _needed(budget, model, (replace(t, remove=1),)) for t in targets)
+    excess = math.ceil((whole - limit) * share)
+    return Need(whole - excess, excess, savings)
+
+
+def meet(
+    budget: Budget, targets: Sequence[Target], model: Model, share: Fraction = _ALL
+) -> tuple[Target, ...]:
+    """`targets` with as little removed as meets `budget`: no unit of theirs could stay.
+
+    Units go evenly: all targets lose about the same share, so that only the last units of
+    some are one more than those of the others.
+
+    Args:
+        share: of the removal that the budget asks for.
+
+    Raises:
+        PlanError: as `need`, or the budget cannot be met.
+    """
+    asked = need(budget, targets, model, share)
+    excess, units = asked.excess, asked.savings
     removed = [0] * len(targets)
     undo: list[tuple[int, int]] = []
-    for index, count in _evenly(least):
+    for index, count in _evenly(targets):
         if excess <= 0:
             break
         undo.append((index, removed[index]))
         excess -= units[index] * (count - removed[index])
         removed[index] = count
     if excess > 0:
-        raise PlanError(
-            f"a budget of {_written(budget, model, limit)} cannot be met: what may be removed "
-            f"leaves {_written(budget, model, limit + excess)}"
-        )
+        wanted, most = (_written(budget, model, n) for n in (asked.limit, asked.limit + excess))
+        raise PlanError(f"a budget of {wanted} cannot be met: what may be removed leaves {most}")
     # A large last unit may have made smaller ones before it needless.
     for index, before in reversed(undo):
         spare = units[index] * (removed[index] - before)
@@ -118,10 +148,6 @@ def _evenly(targets: Sequence[Target]) -> Iterator[tuple[int, int]]:
 
     for _, index, count in merge(*(steps(n, target) for n, target in enumerate(targets))):
         yield index, count
-
-
-def _one_off(target: Target) -> Target:
-    return replace(target, remove=1)
 
 
 def _limit(budget: Budget, model: Model) -> int:

@@ -68,9 +68,8 @@ def select(target: Target, scores: Sequence[float]) -> Cut:
         PlanError: a score that is not a number: the weights or gradients hold NaN or infinity.
     """
     values = list(scores)
-    _check_finite(target, values)
-    order = [unit for batch in _lowest(target, values) for unit in batch]
-    return Cut(target, sorted(set(range(target.group.units)) - set(order[: target.remove])), values)
+    check_finite(target, values)
+    return Cut(target, sorted(lowest_first(target, values)[target.remove :]), values)
 
 
 def spread(targets: Sequence[Target], scores: Sequence[Sequence[float]]) -> tuple[Target, ...]:
@@ -101,8 +100,8 @@ def spread(targets: Sequence[Target], scores: Sequence[Sequence[float]]) -> tupl
 
 def removals(target: Target, scores: Sequence[float]) -> Iterator[tuple[int, float]]:
     """Every number of units that may go, and the mean score of those that it adds; both ascend."""
-    _check_finite(target, scores)
-    lowest = [scores[unit] for batch in _lowest(target, scores) for unit in batch]
+    check_finite(target, scores)
+    lowest = [scores[unit] for unit in lowest_first(target, scores)]
     # A lane's next unit scores above its last, but not above the last of every lane.
     highest = -math.inf
     for before, count in pairwise(target.choices):
@@ -110,19 +109,19 @@ def removals(target: Target, scores: Sequence[float]) -> Iterator[tuple[int, flo
         yield count, highest
 
 
-def _lowest(target: Target, scores: Sequence[float]) -> Iterator[list[int]]:
-    """Units by ascending score, one of each lane at a time."""
+def lowest_first(target: Target, scores: Sequence[float]) -> list[int]:
+    """Units by ascending score, one of each lane at a time; of equals, the first first."""
     lanes, units = target.group.lanes, target.group.units
     length = units // lanes
     orders = [
         sorted(range(n * length, (n + 1) * length), key=lambda unit: (scores[unit], unit))
         for n in range(lanes)
     ]
-    for rank in range(length):
-        yield [order[rank] for order in orders]
+    return [order[rank] for rank in range(length) for order in orders]
 
 
-def _check_finite(target: Target, scores: Sequence[float]) -> None:
+def check_finite(target: Target, scores: Sequence[float]) -> None:
+    """Raise PlanError for scores of NaN or infinity."""
     group = target.group
     if not all(math.isfinite(score) for score in scores):
         where = "" if group.layer is None else f" of layer {group.layer}"

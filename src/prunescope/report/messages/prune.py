@@ -46,6 +46,36 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "按 {path} 的记录保留相同的索引, 不重新评分",
         "As recorded in {path}: the same indices are kept, nothing is scored",
     ),
+    "search_title": ("剪枝方案搜索", "Search for a plan"),
+    "search_parameters": ("参数量", "Parameters"),
+    "search_sparsity": ("稀疏度", "Sparsity"),
+    "search_perplexity": ("困惑度", "Perplexity"),
+    "search_method": ("分配方式", "Method"),
+    "search_attention": ("Attention 层", "Attention layers"),
+    "search_mlp": ("MLP 层", "MLP layers"),
+    "search_within": ("满足预算", "In budget"),
+    "search_mark": ("标记", "Mark"),
+    "search_yes": ("是", "yes"),
+    "search_front": ("帕累托前沿", "Pareto front"),
+    "search_chosen": ("选中", "chosen"),
+    "search_measured": (
+        "困惑度: {text}, {n} × {length} 词元",
+        "Perplexity: {text}, {n} × {length} tokens",
+    ),
+    "searching": ("评测候选方案", "Trying candidates"),
+    "help_search": (
+        "在预算内搜索方案: 用同一组得分试多种层范围与分配方式, 取困惑度最低者",
+        "search within the budget: ranges and ways to share it out, all by one set of scores; the "
+        "lowest perplexity is taken",
+    ),
+    "help_search_tokens": (
+        "--search 评测每个候选所用的词元数",
+        "tokens on which --search tries each candidate",
+    ),
+    "help_search_plot": (
+        "将 --search 的帕累托前沿画成图 (.png, .svg, .pdf)",
+        "draw the Pareto front of --search to this file (.png, .svg, .pdf)",
+    ),
     "prune_zero": (
         "注意: 剪枝比例 {ratio} 乘以 {total} 个单元后取整为 0, 不会移除任何单元",
         "Note: ratio {ratio} of {total} units rounds to none, so none is removed",
