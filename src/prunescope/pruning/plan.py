@@ -260,7 +260,7 @@ def _checked_heads(plan: PruningPlan, target: Target) -> Target:
 def _ranked_together(plan: PruningPlan, targets: tuple[Target, ...]) -> tuple[Target, ...]:
     """Refuse what the floors of all layers of a kind do not leave room for."""
     if plan.everywhere:
-        for kind in {target.group.kind for target in targets}:
+        for kind in dict.fromkeys(target.group.kind for target in targets):
             same = [t for t in targets if t.group.kind == kind]
             wanted, most = sum(t.remove for t in same), sum(t.choices[-1] for t in same)
             if wanted > most:

@@ -48,7 +48,7 @@ def planned_parameters(model: Model, targets: Sequence[Target]) -> int | None:
 
 def is_known(model: Model, targets: Sequence[Target]) -> bool:
     """Whether all units that are chosen among have as many parameters."""
-    for kind in {target.group.kind for target in targets}:
+    for kind in dict.fromkeys(target.group.kind for target in targets):
         free = [t for t in targets if t.group.kind == kind and t.free]
         if kind == LAYERS:
             sizes = {layer_parameters(model, layer) for layer in model.layers} if free else set()

@@ -82,7 +82,7 @@ def spread(targets: Sequence[Target], scores: Sequence[Sequence[float]]) -> tupl
         PlanError: as `select`.
     """
     removed = [0] * len(targets)
-    for kind in {target.group.kind for target in targets}:
+    for kind in dict.fromkeys(target.group.kind for target in targets):
         same = [index for index, t in enumerate(targets) if t.group.kind == kind]
         wanted = sum(targets[n].remove * targets[n].group.unit_parameters for n in same)
         steps = sorted(
