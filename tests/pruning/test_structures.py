@@ -40,15 +40,33 @@ KINDS: dict[str, PruningPlan] = {
 }
 
 
-@pytest.fixture(scope="module", params=[{}, BIASES, {"tie_word_embeddings": True}],
-                ids=["plain", "biases", "tied"])  # fmt: skip
-def original(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    network = tiny_network(**HEADS, **request.param)
-    folder = tiny_folder(tmp_path_factory.mktemp("m") / "original", network)
-    if "tie_word_embeddings" in request.param:
-        # With the tie in the file, where both names must lose the same.
-        store_as_torch(folder, network.state_dict())
-    return folder
+VARIANTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "biases": BIASES,
+    "tied": {"tie_word_embeddings": True},
+}
+# Biases and ties are cut in their own way by these.
+CASES = [("plain", kind) for kind in KINDS] + [
+    (variant, kind)
+    for variant in ("biases", "tied")
+    for kind in ("query", "channel", "first layers", "steps")
+]
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    found = {}
+    for name, changes in VARIANTS.items():
+        network = tiny_network(**HEADS, **changes)
+        found[name] = tiny_folder(tmp_path_factory.mktemp(name) / "original", network)
+    # With the tie in the file, where both names must lose the same.
+    store_as_torch(found["tied"], network.state_dict())
+    return found
+
+
+@pytest.fixture
+def original(originals: dict[str, Path]) -> Path:
+    return originals["plain"]
 
 
 def logits(network: Any) -> torch.Tensor:
@@ -56,8 +74,11 @@ def logits(network: Any) -> torch.Tensor:
         return network(input_ids=TOKENS).logits
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_it_is_saved_loaded_verified_and_traced(original: Path, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(("variant", "kind"), CASES)
+def test_it_is_saved_loaded_verified_and_traced(
+    originals: dict[str, Path], tmp_path: Path, variant: str, kind: str
+) -> None:
+    original = originals[variant]
     pruned = prune_tiny(described(original), KINDS[kind])
     pruned.save(tmp_path / "pruned")
     assert torch.equal(logits(prunescope.load(tmp_path / "pruned")), logits(pruned.network("cpu")))
