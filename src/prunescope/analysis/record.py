@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, TypeGuard
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeGuard, get_args
 
 from prunescope.analysis.counts import Counts
 from prunescope.checkpoint import Checkpoint
@@ -17,6 +17,10 @@ from prunescope.errors import CheckpointError
 
 RECORD = "pruning.json"
 SCHEMA = "prunescope.pruning/1"
+# What a unit of attention is: a KV head with its query heads; a query head, of which each KV head
+# loses as many; or a KV head and the query head of the same number, which are not trained together.
+Gqa = Literal["group", "query", "naive"]
+_GQA: tuple[Gqa, ...] = get_args(Gqa)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +47,15 @@ class PruningRecord:
         layers: layer → group → what was done to it.
         kept_layers: the original's numbers of the layers that are left, in the pruned model's
             order; None where no layer was removed.
+        model: group of the whole model (`hidden`) → what was done to it.
+        gqa: what a unit of attention was: `group`, `query` or `naive`.
     """
 
     parameters: Counts
     layers: Mapping[int, Mapping[str, GroupRecord]]
     kept_layers: tuple[int, ...] | None = None
+    model: Mapping[str, GroupRecord] = field(default_factory=dict)
+    gqa: Gqa = "group"
 
     def cut(self, group: str) -> frozenset[int]:
         """The layers in which `group` lost units."""
@@ -63,7 +71,15 @@ def read_record(checkpoint: Checkpoint) -> PruningRecord | None:
     """
     if not checkpoint.owns_home or not checkpoint.home.has(RECORD):
         return None
-    file = checkpoint.home.file(RECORD)
+    return parse_record(checkpoint.home.file(RECORD))
+
+
+def parse_record(file: File) -> PruningRecord | None:
+    """The record in `file`; None where it is another tool's.
+
+    Raises:
+        CheckpointError: as `read_record`.
+    """
     value = read_object(file, RECORD)
     schema = value.get("schema")
     if not isinstance(schema, str) or not schema.startswith("prunescope."):
@@ -86,7 +102,21 @@ def read_record(checkpoint: Checkpoint) -> PruningRecord | None:
         found[int(number)] = {
             name: _group(file, f"{name} of layer {number}", entry) for name, entry in groups.items()
         }
-    return PruningRecord(Counts(original, pruned), found, _kept_layers(file, value))
+    whole = value.get("model", {})
+    if not isinstance(whole, dict):
+        raise CheckpointError(file, "model is no record of groups")
+    plan = value.get("plan")
+    named = plan.get("gqa", "group") if isinstance(plan, dict) else "group"
+    gqa = next((known for known in _GQA if known == named), None)
+    if gqa is None:
+        raise CheckpointError(file, "plan.gqa is none that this version knows")
+    return PruningRecord(
+        Counts(original, pruned),
+        found,
+        _kept_layers(file, value),
+        {name: _group(file, name, entry) for name, entry in whole.items()},
+        gqa,
+    )
 
 
 def _kept_layers(file: File, value: Mapping[str, Any]) -> tuple[int, ...] | None:

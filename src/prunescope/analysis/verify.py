@@ -16,6 +16,7 @@ from prunescope.analysis.checks.plan import plan_checks
 from prunescope.analysis.checks.record import record_check
 from prunescope.analysis.expectation import Wanted, expect
 from prunescope.analysis.record import read_record
+from prunescope.analysis.renumbering import renumbered
 from prunescope.analysis.tabular import Tabular
 from prunescope.architecture import Model, describe
 from prunescope.checkpoint import Checkpoint
@@ -96,16 +97,21 @@ def verify(
             "--layers and --expect-… say how a model differs from its original: name it"
         )
     shapes = layout(after, before)
-    shapes_before = layout(before) if before is not None else None
     record = read_record(pruned)
+    # What is left is held against the layers that it comes from.
+    view = before
+    if before is not None and record is not None and record.kept_layers is not None:
+        view = renumbered(before, record.kept_layers)
+    shapes_before = layout(view) if view is not None else None
     checks: list[Check] = []
-    if shapes_before is None:
+    if shapes_before is None or before is None:
         checks += (judged("plan", name, [finding("skip", "no_original")]) for name in _PLAN)
     else:
-        checks += plan_checks(shapes_before, shapes, expect(wanted, record, shapes_before, shapes))
-    checks.append(record_check(shapes, record, shapes_before))
-    checks += coherence_checks(shapes, shapes_before)
-    checks += content_checks(after, before)
+        expected = expect(wanted, record, shapes_before, shapes)
+        checks += plan_checks(shapes_before, shapes, expected, before)
+    checks.append(record_check(shapes, record, shapes_before, before))
+    checks += coherence_checks(shapes, shapes_before, record.gqa if record else "group")
+    checks += content_checks(after, view)
     checks.append(config_check(shapes, shapes_before))
     if read_weights is None:
         skipped = finding("skip", "not_asked")

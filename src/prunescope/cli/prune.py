@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
+from prunescope.cli.prune_options import check, options, plan_of
 from prunescope.cli.run import language_option, run
 from prunescope.cli.size import PRUNE_LOG
 from prunescope.errors import PlanError, printable
-from prunescope.interop.formats import FORMATS, Format
+from prunescope.interop.formats import Format
 from prunescope.report.messages import Messages
 
 if TYPE_CHECKING:
@@ -23,14 +23,10 @@ if TYPE_CHECKING:
     from prunescope.architecture import Model
     from prunescope.interop.padding import Padding
     from prunescope.pruning.calibration import CalibrationSet
-    from prunescope.pruning.plan import PruningPlan, Target
+    from prunescope.pruning.plan import PruningPlan
     from prunescope.pruning.run import Pruned
+    from prunescope.pruning.targets import Target
     from prunescope.report.console import Screen
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-_IMPORTANCE = ("random", "l1", "l2", "taylor")
-_TAYLOR = ("vectorize", "param_first", "param_second", "param_mix")
-_GROUPING = ("sum", "mean", "max", "prod", "first")
 
 
 def script(say: Messages) -> click.Command:
@@ -44,7 +40,7 @@ def script(say: Messages) -> click.Command:
 
 
 def subcommand(say: Messages) -> click.Command:
-    """`prunescope prune`: the same options; what it saves transformers loads."""
+    """`prunescope prune`: the same options."""
     example = (
         "prunescope prune --base_model Llama-3-8B-Instruct --pruning_ratio 0.25 "
         "--block_mlp_layer_start 3 --block_mlp_layer_end 30 --block_attention_layer_start 3 "
@@ -55,84 +51,16 @@ def subcommand(say: Messages) -> click.Command:
 
 def _command(say: Messages, name: str, example: str, form: Format) -> click.Command:
     @click.command(name, help=say("help_prune", example=example))
-    @_options(say, form)
+    @options(say, form)
     @language_option(say)
     @click.pass_context
-    def command(context: click.Context, /, **options: Any) -> None:
-        _refuse_unbuilt(options, context.get_parameter_source("layer"))
-        _prune(say, **options)
+    def command(context: click.Context, /, **values: Any) -> None:
+        source = context.get_parameter_source
+        asked = frozenset(n for n in values if source(n) is ParameterSource.COMMANDLINE)
+        check(values, asked)
+        _prune(say, values)
 
     return command
-
-
-def _options(say: Messages, form: Format) -> Callable[[_F], _F]:
-    option = partial(click.option, show_default=True)
-    whole = click.IntRange(min=1)
-    options = [
-        option("--base_model", required=True, help=say("help_base_model")),
-        option("--save_ckpt_log_name", default="llama_prune", help=say("help_save_name")),
-        option("--pruning_ratio", default=0.5, help=say("help_pruning_ratio")),
-        option("--pruner_type", default="l2", type=click.Choice(_IMPORTANCE),
-               help=say("help_pruner_type")),
-        option("--taylor", default="param_first", type=click.Choice(_TAYLOR),
-               help=say("help_taylor")),
-        option("--grouping_strategy", default="sum", type=click.Choice(_GROUPING),
-               help=say("help_grouping")),
-        option("--block_wise", is_flag=True, help=say("help_block_wise")),
-        option("--channel_wise", is_flag=True, help=say("help_channel_wise")),
-        option("--layer_wise", is_flag=True, help=say("help_layer_wise")),
-        option("--layer", default=12, help=say("help_layer")),
-        option("--block_attention_layer_start", default=3, help=say("help_attention_start")),
-        option("--block_attention_layer_end", default=31, help=say("help_attention_end")),
-        option("--block_mlp_layer_start", default=3, help=say("help_mlp_start")),
-        option("--block_mlp_layer_end", default=31, help=say("help_mlp_end")),
-        option("--iterative_steps", default=1, type=whole, help=say("help_iterative_steps")),
-        option("--global_pruning", is_flag=True, help=say("help_global")),
-        option("--num_examples", default=10, type=whole, help=say("help_num_examples")),
-        option("--calibration", type=click.Path(path_type=Path), help=say("help_calibration")),
-        option("--calibration_seq_len", default=64, type=click.IntRange(min=2),
-               help=say("help_calibration_len")),
-        option("--max_seq_len", default=128, type=click.IntRange(min=2),
-               help=say("help_max_seq_len")),
-        option("--device", help=say("help_device")),
-        option("--eval_device", help=say("help_eval_device")),
-        option("--test_before_train", is_flag=True, help=say("help_test_before")),
-        option("--test_after_train", is_flag=True, help=say("help_test_after")),
-        option("--temperature", default=1.0, type=click.FloatRange(min=0),
-               help=say("help_temperature")),
-        option("--top_p", default=0.95, type=click.FloatRange(0, 1, min_open=True),
-               help=say("help_top_p")),
-        option("--seed", default=42, type=click.IntRange(0, 2**64 - 1), help=say("help_seed")),
-        option("--save_model", is_flag=True, help=say("help_save_model")),
-        option("--save_format", default=form, type=click.Choice(FORMATS), help=say("help_format")),
-        option("--uniform", is_flag=True, help=say("help_uniform")),
-        option("--quiet", is_flag=True, help=say("help_quiet")),
-    ]  # fmt: skip
-
-    def decorate(function: _F) -> _F:
-        for decorator in reversed(options):
-            function = decorator(function)
-        return function
-
-    return decorate
-
-
-def _refuse_unbuilt(options: dict[str, Any], layer: ParameterSource | None) -> None:
-    asked = {
-        "--channel_wise": options["channel_wise"],
-        "--layer_wise": options["layer_wise"],
-        "--global_pruning": options["global_pruning"],
-        "--iterative_steps above 1": options["iterative_steps"] > 1,
-        f"--taylor {options['taylor']}": options["taylor"] in ("param_second", "param_mix"),
-    }
-    for name, is_asked in asked.items():
-        if is_asked:
-            raise PlanError(
-                f"{name} is not supported by this version: it prunes block-wise, in one step, "
-                "with random, l1, l2 or taylor (param_first, vectorize) importance"
-            )
-    if layer is ParameterSource.COMMANDLINE:
-        raise PlanError("--layer belongs to --layer_wise, which is not supported by this version")
 
 
 def _folder_name(name: str) -> str:
@@ -142,56 +70,58 @@ def _folder_name(name: str) -> str:
     return name
 
 
-def _prune(say: Messages, **options: Any) -> None:
+def _prune(say: Messages, options: dict[str, Any]) -> None:
     from prunescope.architecture import describe
     from prunescope.checkpoint import open_checkpoint
     from prunescope.extras import require
-    from prunescope.pruning.plan import PruningPlan, resolve
+    from prunescope.pruning.plan import resolve
 
     folder = PRUNE_LOG / _folder_name(options["save_ckpt_log_name"])
-    plan = PruningPlan(
-        ratio=options["pruning_ratio"],
-        attention=(options["block_attention_layer_start"], options["block_attention_layer_end"]),
-        mlp=(options["block_mlp_layer_start"], options["block_mlp_layer_end"]),
-        importance=options["pruner_type"],
-        taylor=options["taylor"],
-        grouping=options["grouping_strategy"],
-        examples=options["num_examples"],
-        example_length=options["calibration_seq_len"],
-        seed=options["seed"],
-    )
+    plan = plan_of(options)
     model = describe(open_checkpoint(options["base_model"]))
-    targets = resolve(plan, model)
+    targets = resolve(plan, model) if options["plan"] is None else ()
     require("torch", "prune")
     # Its warnings would come between our lines; its errors we report.
     require("transformers", "prune").logging.set_verbosity_error()
 
+    from prunescope.checkpoint.storage import LocalFile
     from prunescope.interop.devices import choose_device
     from prunescope.interop.hf import load
     from prunescope.interop.hf_save import check_target
-    from prunescope.pruning.run import prune
+    from prunescope.pruning.run import prune, replay
     from prunescope.report.console import Screen
     from prunescope.report.progress import progress
-    from prunescope.report.prune import print_plan, print_result
+    from prunescope.report.prune import print_model, print_plan, print_result
 
     device = choose_device(options["device"])
     eval_device = choose_device(options["eval_device"]) if options["eval_device"] else device
     if options["save_model"]:
         check_target(folder, options["save_format"])
-        _check_format(model, targets, options["save_format"], options["uniform"])
+        _check_format(model, targets, options)
     screen, quiet = Screen(), options["quiet"]
     calibration = None
-    if plan.importance == "taylor":
+    if plan.is_calibrated and options["plan"] is None:
         calibration = _calibration(model, plan, options["calibration"])
     tested = options["test_before_train"] or options["test_after_train"]
     test = _tester(say, screen, model, options) if tested else None
-    print_plan(model, plan, targets, device, screen, say)
+    if options["plan"] is not None:
+        pruned = replay(model, LocalFile(options["plan"]))
+        print_model(model, screen, say)
+        screen.line(say("prune_replay", path=printable(str(options["plan"]))))
+    else:
+        print_plan(model, plan, targets, device, screen, say)
     if test and options["test_before_train"]:
         test("test_before", load(model.checkpoint.path, eval_device))
-    text = say("prune_scoring" if plan.importance == "taylor" else "prune_magnitude")
-    pruned = prune(
-        model, plan, targets, calibration, device, lambda steps: progress(text, steps, quiet)
-    )
+    if options["search"]:
+        from prunescope.cli.prune_search import searched
+
+        devices = (device, eval_device)
+        pruned = searched(say, screen, model, plan, calibration, devices, options)
+    elif options["plan"] is None:
+        text = say("prune_scoring" if plan.is_calibrated else "prune_magnitude")
+        pruned = prune(
+            model, plan, targets, calibration, device, lambda steps: progress(text, steps, quiet)
+        )
     print_result(pruned.parameters, pruned.loss, screen, say)
     if options["save_model"]:
         _save(say, screen, pruned, plan, folder, options)
@@ -201,16 +131,20 @@ def _prune(say: Messages, **options: Any) -> None:
         test("test_after", pruned.network(eval_device))
 
 
-def _check_format(model: Model, targets: Sequence[Target], form: Format, is_uniform: bool) -> None:
-    """Find what a format cannot express before the work, not after."""
+def _check_format(model: Model, targets: Sequence[Target], options: dict[str, Any]) -> None:
+    """Find what a format cannot express before the work, where sizes are known before it."""
+    if options["search"] or any(t.free or t.group.layer is None for t in targets):
+        return
     from prunescope.interop.export import check_lengths
     from prunescope.interop.hf_config import lengths_of
 
     lengths = lengths_of(model)
     for target in targets:
-        for space, part in target.group.parts.items():
-            lengths[target.group.layer, space] -= target.remove * part
-    check_lengths(model, lengths, form, is_uniform)
+        group, kept = target.group, range(target.remove, target.group.units)
+        if group.layer is not None:
+            for space, units in group.left(list(kept)).items():
+                lengths[group.layer, space] = len(units)
+    check_lengths(model, lengths, options["save_format"], options["uniform"])
 
 
 def _save(

@@ -31,7 +31,12 @@ from prunescope.interop.convert_target import MARK, belongs_to_a_model, check_ta
 from prunescope.interop.formats import Format
 from prunescope.interop.hf_config import config_for, lengths_of, with_code
 from prunescope.interop.padding import Padding
-from prunescope.interop.safetensors_writer import check_storable, stored_bytes, write_safetensors
+from prunescope.interop.safetensors_writer import (
+    Stored,
+    check_storable,
+    stored_bytes,
+    write_safetensors,
+)
 from prunescope.interop.shards import DEFAULT_SHARD, index_name, index_of, split
 from prunescope.interop.ties import Written, written
 from prunescope.steps import Progress, silent
@@ -133,7 +138,7 @@ def _copy(checkpoint: Checkpoint, folder: Path, shard_bytes: int, progress: Prog
     with WeightMap() as weights, progress(len(tensors)) as tick:
         for file, names in files.items():
             part = {name: tensors[name] for name in names}
-            write_safetensors(folder / file, part, weights, notes, tick)
+            write_safetensors(folder / file, part, Stored(weights), notes, tick)
     if len(files) > 1:
         (folder / index_name(stem)).write_text(index_of(tensors, files), encoding="utf-8")
     nbytes = sum(map(stored_bytes, tensors.values()))

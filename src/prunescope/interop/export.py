@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from prunescope.architecture import Model
+from prunescope.errors import CheckpointError
 from prunescope.interop.deci import deci_config, deci_lengths
 from prunescope.interop.formats import Format
-from prunescope.interop.hf_config import config_for, with_code
+from prunescope.interop.hf_config import NO_CHANGE, Change, config_for, with_code
 from prunescope.interop.padding import Lengths, Padding, common_lengths, padded
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def export(
     lengths: Lengths,
     form: Format,
     is_uniform: bool = False,
+    change: Change = NO_CHANGE,
 ) -> Export:
     """`state` as `form` has it.
 
@@ -47,11 +49,12 @@ def export(
         model: the model that `state` was cut from, or its own: names, axes and config.
         lengths: what `state` has of each per-layer space of each layer.
         is_uniform: pad layers with zeros to what all of them (`deci`: the format) can have.
+        change: what else `state` lacks of the model.
 
     Raises:
         CheckpointError: the format cannot express the model; or no common shape is allowed.
     """
-    target, config = check_lengths(model, lengths, form, is_uniform)
+    target, config = check_lengths(model, lengths, form, is_uniform, change)
     padding = None
     if is_uniform:
         state, padding = padded(model, state, lengths, target)
@@ -59,17 +62,24 @@ def export(
 
 
 def check_lengths(
-    model: Model, lengths: Lengths, form: Format, is_uniform: bool = False
+    model: Model,
+    lengths: Lengths,
+    form: Format,
+    is_uniform: bool = False,
+    change: Change = NO_CHANGE,
 ) -> tuple[Lengths, dict[str, Any]]:
     """The lengths that `form` stores for `lengths`, and config.json: before there are tensors.
 
     Raises:
         CheckpointError: as `export`.
     """
+    if form == "deci" and change != NO_CHANGE:
+        cause = "has lost layers or hidden size: save it as hf, and convert that to deci"
+        raise CheckpointError(model.checkpoint.path, cause)
     if is_uniform:
         wanted = deci_lengths if form == "deci" else common_lengths
         lengths = wanted(model, lengths)
     if form == "deci":
         return lengths, deci_config(model, lengths)
-    config = config_for(model, lengths)
+    config = config_for(model, lengths, change)
     return lengths, with_code(config) if form == "hf" else config

@@ -9,7 +9,8 @@ names it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from prunescope.analysis.axes import layout
@@ -27,33 +28,64 @@ MODELING = "modeling_prunescope"
 _PREFIX = "Pruned"
 # Of the families here, those whose config wants a head count that divides the hidden size.
 _DIVIDING = ("llama",)
+DEPTH = "num_hidden_layers"
+# Lists with one entry for each layer.
+_BY_LAYER = ("layer_types", "no_rope_layers", "mlp_layer_types")
 
 
-def config_for(model: Model, lengths: Mapping[tuple[int, str], int]) -> dict[str, Any]:
-    """The config of `model` after some of its layers' spaces have changed length.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What of a whole model has changed.
+
+    Attributes:
+        whole: space of the whole model (`hidden`) → its length, where it was cut.
+        layers: the layers that are left, by the original's numbers; None for all.
+    """
+
+    whole: Mapping[str, int] = field(default_factory=dict)
+    layers: Sequence[int] | None = None
+
+
+NO_CHANGE = Change()
+
+
+def config_for(
+    model: Model,
+    lengths: Mapping[tuple[int, str], int],
+    change: Change = NO_CHANGE,
+) -> dict[str, Any]:
+    """The config of `model` after spaces have changed length, or layers have gone.
 
     Args:
         lengths: (layer, space) → units (heads, KV heads, channels) it has now, for every
-            per-layer space of every layer.
+            per-layer space of every layer that is left, by its new number.
+        change: what else has.
     """
     config = uniform(model.checkpoint.config)
+    config |= {model.family.spaces[name].config: length for name, length in change.whole.items()}
+    if change.layers is not None:
+        config |= _of_layers(model, config, change.layers)
     if model.head_dim is not None:
         # Stated, because hidden_size // num_attention_heads no longer gives it.
         config["head_dim"] = model.head_dim
     keys = {space.name: space.config for space in model.family.spaces.values() if space.per_layer}
-    layers = {
-        layer: {key: lengths[layer, name] for name, key in keys.items()} for layer in model.layers
-    }
-    first = next(iter(layers.values()))
-    if all(values == first for values in layers.values()) and heads_divide(config | first):
+    found: dict[int, dict[str, int]] = {}
+    for (layer, name), length in lengths.items():
+        found.setdefault(layer, {})[keys[name]] = length
+    first = next(iter(found.values()))
+    if all(values == first for values in found.values()) and heads_divide(config | first):
         return config | first
     base = {key: config.get(key) or first[key] for key in keys.values()}
     if not config.get("num_key_value_heads"):
         # A model without GQA leaves the key out; a layer can only depart from a stated value.
         base["num_key_value_heads"] = base["num_attention_heads"]
+    if not heads_divide(config | base):
+        # The hidden size was cut: what stands for no layer only has to divide it.
+        heads = range(base["num_attention_heads"], 0, -1)
+        base["num_attention_heads"] = next(n for n in heads if not config["hidden_size"] % n)
     overrides = {
         str(layer): {key: value for key, value in values.items() if value != base[key]}
-        for layer, values in layers.items()
+        for layer, values in found.items()
     }
     sparse = {layer: values for layer, values in overrides.items() if values}
     return config | base | {PER_LAYER: sparse, GLOBAL_ACCESS: True}
@@ -93,6 +125,17 @@ def with_code(config: Mapping[str, Any]) -> dict[str, Any]:
     auto_map = {auto: f"{MODELING}.{name}" for auto, name in classes.items()}
     # An engine that knows the stock architecture by name would build uniform layers for it.
     return {**config, "architectures": [whole], AUTO_MAP: auto_map}
+
+
+def _of_layers(model: Model, config: Mapping[str, Any], layers: Sequence[int]) -> dict[str, Any]:
+    """Depth, and whatever is listed layer by layer (`layer_types`), for the layers left."""
+    places = {layer: place for place, layer in enumerate(model.layers)}
+    left: dict[str, Any] = {
+        key: [value[places[layer]] for layer in layers]
+        for key, value in config.items()
+        if key in _BY_LAYER and isinstance(value, list) and len(value) == len(places)
+    }
+    return left | {DEPTH: len(layers)}
 
 
 def uniform(config: Mapping[str, Any]) -> dict[str, Any]:

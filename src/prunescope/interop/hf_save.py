@@ -55,10 +55,10 @@ def save(
     folder: Path,
     exported: Export,
     record: Mapping[str, Any],
-    base: Path,
+    base: Path | None,
     card: Card | None = None,
 ) -> None:
-    """Write a model folder as a whole: weights, config, pruning record, tokenizer of `base`.
+    """Write a model folder as a whole: weights, config, pruning record, and `base`'s tokenizer.
 
     An earlier output is replaced only once the new one stands; other files in the folder stay.
 
@@ -78,7 +78,8 @@ def save(
             raise PrunescopeError(f"{folder}: cannot be written ({first_line(err)})") from None
         write_config(temporary, exported.config)
         write_json(temporary / (RECORD_BEFORE_PADDING if exported.padding else RECORD), record)
-        copy_files(LocalFolder(base), COMPANIONS, temporary)
+        if base is not None:
+            copy_files(LocalFolder(base), COMPANIONS, temporary)
         if card is not None:
             (temporary / CARD).write_text(card(temporary, exported.padding), encoding="utf-8")
 

@@ -46,7 +46,7 @@ def common_lengths(model: Model, lengths: Lengths) -> dict[tuple[int, str], int]
     for (_, space), length in lengths.items():
         largest[space] = max(largest.get(space, 0), length)
     if {"heads", "kv_heads"} <= largest.keys():
-        shares = (_share(model, lengths, layer) for layer in model.layers)
+        shares = (_share(model, lengths, layer) for layer in {layer for layer, _ in lengths})
         least = largest["kv_heads"], max(shares)
         largest["heads"], largest["kv_heads"] = _heads(model, *least)
     return {(layer, space): largest[space] for layer, space in lengths}

@@ -8,8 +8,10 @@ format's own library does it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from prunescope.checkpoint.dtypes import DTYPE_BITS, bytes_of
 from prunescope.checkpoint.runs import MAX_RUN, runs
@@ -20,6 +22,31 @@ from prunescope.errors import CheckpointError
 
 # In torch, but not in the format.
 _FOREIGN = {"C128"}
+
+
+class Source(Protocol):
+    """Where the bytes of tensors come from."""
+
+    def runs(self, tensor: TensorInfo) -> Iterator[tuple[int, memoryview | bytes]]:
+        """The bytes of `tensor`, rows contiguous, as (offset, bytes)."""
+
+    def release(self) -> None:
+        """Forget what was read so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Tensors as they lie in files."""
+
+    weights: WeightMap
+
+    def runs(self, tensor: TensorInfo) -> Iterator[tuple[int, memoryview | bytes]]:
+        """See `prunescope.checkpoint.runs`."""
+        return runs(self.weights, tensor)
+
+    def release(self) -> None:
+        """See `WeightMap.release`."""
+        self.weights.release()
 
 
 def check_storable(tensors: Mapping[str, TensorInfo]) -> None:
@@ -40,7 +67,7 @@ def check_storable(tensors: Mapping[str, TensorInfo]) -> None:
 def write_safetensors(
     path: Path,
     tensors: Mapping[str, TensorInfo],
-    weights: WeightMap,
+    source: Source,
     metadata: Mapping[str, str],
     tick: Callable[[], None],
 ) -> None:
@@ -48,7 +75,7 @@ def write_safetensors(
 
     Args:
         tensors: of storable dtypes and names; whole, strided or in pieces.
-        weights: the files they lie in.
+        source: gives their bytes.
         metadata: the file's own key/value notes.
         tick: called after each tensor.
 
@@ -66,7 +93,7 @@ def write_safetensors(
         stream.write(header)
         at, unreleased = 0, 0
         for name in order:
-            for offset, data in runs(weights, tensors[name]):
+            for offset, data in source.runs(tensors[name]):
                 place = places[name] + offset
                 if place != at:
                     stream.seek(len(header) + place)
@@ -74,7 +101,7 @@ def write_safetensors(
                 at = place + len(data)
                 unreleased += len(data)
                 if unreleased >= MAX_RUN:
-                    weights.release()
+                    source.release()
                     unreleased = 0
             tick()
 

@@ -1,18 +1,22 @@
-"""What is removed together? Coupled axes of one layer, cut into units, from the family's table.
+"""What is removed together? Coupled axes, cut into units, from the family's table.
 
 A unit of the group `attention` is one KV head with its query heads (a GQA group): its rows of
 k and v, its `heads / kv_heads` times as many rows of q and columns of o. A unit of `mlp` is one
-channel: a row of gate and up, a column of down.
+channel: a row of gate and up, a column of down. A unit of `hidden` is one index of the hidden
+dimension in every tensor of the model, one of `layers` a whole layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from prunescope.analysis.record import Gqa
 from prunescope.architecture import Model, Role
 from prunescope.checkpoint import TensorInfo
 from prunescope.errors import ArchitectureError
+
+HIDDEN, LAYERS = "hidden", "layers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +36,62 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The coupled axes of one layer.
+    """The coupled axes of one layer, or of the whole model.
 
     Attributes:
-        kind: `attention` or `mlp`.
+        layer: None for a group of the whole model.
+        kind: `attention`, `mlp`, `hidden` or `layers`.
         units: how many units there are to choose from.
         parts: space → how many of its own units (heads, channels) one unit of the group has.
         members: what is cut; the root's weight first, as in LLM-Pruner.
+        totals: space → its own units, where they are more than those in the group's units: the
+            rest stays.
+        lanes: equal runs of consecutive units of which each loses as many.
     """
 
-    layer: int
+    layer: int | None
     kind: str
     units: int
     parts: Mapping[str, int]
     members: tuple[Member, ...]
+    totals: Mapping[str, int] = field(default_factory=dict)
+    lanes: int = 1
 
-    def rows(self, kept: list[int], width: int) -> list[int]:
+    def rows(self, kept: Sequence[int], width: int) -> list[int]:
         """Indices along an axis with `width` rows a unit, for the units `kept`."""
         return [unit * width + row for unit in kept for row in range(width)]
 
+    def left_of(self, member: Member, kept: Sequence[int]) -> list[int]:
+        """Indices along `member`'s axis that are left with the units `kept`."""
+        length = member.tensor.shape[member.axis]
+        return self.rows(kept, member.width) + list(range(self.units * member.width, length))
 
-def group_of(model: Model, layer: int, kind: str) -> Group:
+    def left(self, kept: Sequence[int]) -> dict[str, list[int]]:
+        """Space → its own units (heads, channels) that are left with the group's units `kept`."""
+        left = {
+            space: self.rows(kept, part)
+            + list(range(self.units * part, self.totals.get(space, self.units * part)))
+            for space, part in self.parts.items()
+        }
+        whole = {space: list(range(n)) for space, n in self.totals.items() if space not in left}
+        return whole | left
+
+    @property
+    def unit_parameters(self) -> int:
+        """Stored parameters that go with one unit."""
+        return sum(
+            member.tensor.parameters // member.tensor.shape[member.axis] * member.width
+            for member in self.members
+            if member.tensor.shared_with is None
+        )
+
+
+def group_of(model: Model, layer: int, kind: str, gqa: Gqa = "group") -> Group:
     """The group `kind` of layer `layer`.
+
+    Args:
+        gqa: what a unit is where the group has two spaces of which one is shared, as attention
+            has KV heads and query heads.
 
     Raises:
         ArchitectureError: the layer lacks one of the group's modules, or its axes do not agree.
@@ -83,19 +121,59 @@ def group_of(model: Model, layer: int, kind: str) -> Group:
                 f"{where}: {length} {space} rows are no whole number of {unit_rows[space]}"
             )
     units = lengths[spec.spaces[0]] // unit_rows[spec.spaces[0]]
-    parts: dict[str, int] = {}
-    for space in spec.spaces:
-        count = lengths[space] // unit_rows[space]
+    counts = {space: lengths[space] // unit_rows[space] for space in spec.spaces}
+    for space, count in counts.items():
         if count % units:
             raise ArchitectureError(f"{where}: {count} {space} cannot share {units} units evenly")
-        parts[space] = count // units
+    parts = {space: count // units for space, count in counts.items()}
+    totals, lanes = {}, 1
+    if len(counts) > 1 and gqa == "naive":
+        parts, totals = dict.fromkeys(counts, 1), counts
+    elif len(counts) > 1 and gqa == "query":
+        *_, last = counts
+        parts, totals, lanes, units = {last: 1}, counts, units, counts[last]
     members = [
         Member(tensor, role, axis, parts[space] * unit_rows[space])
         for tensor, role, axis, space in found
+        if space in parts
     ]
     # Weights before biases, the root first: the order that `first` grouping refers to.
     members.sort(key=lambda m: (m.role is not spec.root, len(m.tensor.shape) < 2))
-    return Group(layer, kind, units, parts, tuple(members))
+    return Group(layer, kind, units, parts, tuple(members), totals, lanes)
+
+
+def hidden_group(model: Model) -> Group:
+    """Every axis of the model that lies in its hidden dimension; the first layer's norm is first.
+
+    Of tensors that share their bytes, the one that holds them.
+
+    Raises:
+        ArchitectureError: no tensor has such an axis, or two differ in length.
+    """
+    members: list[Member] = []
+    for name, role in model.roles.items():
+        tensor = model.checkpoint.tensors[name]
+        if tensor.shared_with is None:
+            axes = [axis for axis, space in enumerate(role.axes) if space == HIDDEN]
+            members.extend(Member(tensor, role.role, axis, 1) for axis in axes)
+    where = model.checkpoint.path
+    if not members:
+        raise ArchitectureError(f"{where}: no tensor has the hidden dimension")
+    members.sort(key=lambda m: m.role is not Role.INPUT_NORM)
+    units = members[0].tensor.shape[members[0].axis]
+    for member in members:
+        length = member.tensor.shape[member.axis]
+        if length != units:
+            raise ArchitectureError(
+                f"{where}: {member.tensor.name} has {length} {HIDDEN} entries, "
+                f"where another tensor has {units}"
+            )
+    return Group(None, HIDDEN, units, {HIDDEN: 1}, tuple(members))
+
+
+def layers_group(model: Model) -> Group:
+    """The layers themselves: unit i is the i-th, and has no axis to cut."""
+    return Group(None, LAYERS, len(model.layers), {LAYERS: 1}, ())
 
 
 def _rows_of_unit(model: Model, key: str | None, where: str) -> int:

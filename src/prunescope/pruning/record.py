@@ -11,6 +11,7 @@ from prunescope import __version__
 from prunescope.analysis.counts import Counts
 from prunescope.analysis.record import SCHEMA
 from prunescope.pruning.calibration import CalibrationSet
+from prunescope.pruning.groups import LAYERS
 from prunescope.pruning.plan import PruningPlan
 from prunescope.pruning.selection import Cut
 
@@ -21,23 +22,26 @@ def pruning_record(
     parameters: Counts,
     calibration: CalibrationSet | None,
     loss: float | None,
+    kept_layers: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """The record of one run. It has no date and no path: the same run gives the same bytes.
 
     `layers` holds, by layer and group, the original indices that were kept: of heads, KV heads
-    and channels, by space; and a summary of the scores of kept and removed units.
+    and channels, by space; and a summary of the scores of kept and removed units. `model` holds
+    the same of a group of the whole model (`hidden`), and `kept_layers` the original's numbers of
+    the layers that are left; both only where there is such a thing.
     """
     layers: dict[str, dict[str, Any]] = {}
+    whole: dict[str, Any] = {}
+    depth = {}
     for cut in cuts:
         group = cut.target.group
-        removed = [cut.scores[unit] for unit in cut.removed]
-        kept = [cut.scores[unit] for unit in cut.kept]
-        layers.setdefault(str(group.layer), {})[group.kind] = {
-            "units": group.units,
-            "removed_units": cut.target.remove,
-            "kept": {space: group.rows(cut.kept, part) for space, part in group.parts.items()},
-            "scores": {"kept": _summary(kept), "removed": _summary(removed)},
-        }
+        if group.kind == LAYERS:
+            depth = {"kept_layers": list(kept_layers or ()), "layer_scores": cut.scores}
+        elif group.layer is None:
+            whole[group.kind] = _entry(cut)
+        else:
+            layers.setdefault(str(group.layer), {})[group.kind] = _entry(cut)
     return {
         "schema": SCHEMA,
         "plan": plan.as_dict(),
@@ -51,7 +55,22 @@ def pruning_record(
             "loss": loss,
         },
         "versions": {"prunescope": __version__} | _versions("torch", "transformers"),
+        **({"model": whole} if whole else {}),
+        **depth,
         "layers": layers,
+    }
+
+
+def _entry(cut: Cut) -> dict[str, Any]:
+    removed = cut.removed
+    return {
+        "units": cut.target.group.units,
+        "removed_units": len(removed),
+        "kept": cut.target.group.left(cut.kept),
+        "scores": {
+            "kept": _summary([cut.scores[unit] for unit in cut.kept]),
+            "removed": _summary([cut.scores[unit] for unit in removed]),
+        },
     }
 
 

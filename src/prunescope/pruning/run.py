@@ -9,25 +9,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prunescope.analysis.counts import Counts
+from prunescope.analysis.record import RECORD, parse_record
 from prunescope.architecture import Model
+from prunescope.checkpoint.jsonfile import read_object
+from prunescope.checkpoint.storage import File
 from prunescope.checkpoint.weights import WeightMap
+from prunescope.errors import PlanError
 from prunescope.interop.export import export
 from prunescope.interop.formats import Format
 from prunescope.interop.hf import as_stored, assemble, home, mapped, with_generation_settings
-from prunescope.interop.hf_config import config_for
+from prunescope.interop.hf_config import Change, config_for
 from prunescope.interop.hf_save import Card, save
+from prunescope.interop.lazy_state import LazyState
 from prunescope.interop.padding import Padding
 from prunescope.interop.torch_tensors import computing_dtype
 from prunescope.pruning.calibration import CalibrationSet
-from prunescope.pruning.plan import PruningPlan, Target
+from prunescope.pruning.influence import influence_scores
+from prunescope.pruning.iteration import cut_in_steps, whole_spaces
+from prunescope.pruning.plan import PruningPlan
 from prunescope.pruning.record import pruning_record
+from prunescope.pruning.replay import recorded_cuts
 from prunescope.pruning.scores import Scores
 from prunescope.pruning.scoring import Tick, magnitude_scores, taylor_scores
-from prunescope.pruning.selection import Cut, select, unit_scores
-from prunescope.pruning.slicing import remaining, sliced_state
+from prunescope.pruning.selection import Cut, select_all, unit_scores
+from prunescope.pruning.slicing import kept_layers, remaining, sliced_state
+from prunescope.pruning.targets import Target
 
 if TYPE_CHECKING:
-    import torch
     import transformers
 
 # Steps → what counts them off while they are done.
@@ -39,7 +47,8 @@ class Pruned:
     """A pruned model in memory.
 
     Attributes:
-        state: its tensors, by name; those that were not cut lie over the original's file.
+        state: its tensors, by name, made when they are asked for; those that were not cut lie
+            over the original's file.
         config: its config.json.
         record: its pruning.json.
         cuts: what was removed where.
@@ -49,7 +58,7 @@ class Pruned:
     """
 
     base: Model
-    state: dict[str, torch.Tensor]
+    state: LazyState
     config: dict[str, Any]
     record: dict[str, Any]
     cuts: tuple[Cut, ...]
@@ -65,7 +74,8 @@ class Pruned:
     ) -> Padding | None:
         """Write it to `folder`, whole or not at all; see `export` and `save` of interop."""
         lengths = remaining(self.base, self.cuts)
-        exported = export(self.base, self.state, lengths, form, is_uniform)
+        change = Change(whole_spaces(self.cuts), kept_layers(self.base, self.cuts))
+        exported = export(self.base, self.state, lengths, form, is_uniform, change)
         save(folder, exported, self.record, home(self.base), card)
         return exported.padding
 
@@ -89,47 +99,107 @@ def prune(
 
     Args:
         targets: `resolve(plan, model)`.
-        calibration: needed for Taylor importance only.
+        calibration: needed where `plan.is_calibrated`.
 
     Raises:
         PlanError: scores that are not finite.
         CheckpointError: weights that cannot be read, or are no whole model.
     """
+    check_whole(model)
+
+    def measure(current: Model, wanted: Sequence[Target]) -> Scores:
+        return score(current, plan, wanted, calibration, device, progress)
+
+    if plan.steps > 1:
+        cuts, loss = cut_in_steps(model, plan, targets, measure)
+    else:
+        scores = measure(model, targets)
+        cuts = select_all(plan, targets, unit_scores(plan, targets, scores))
+        loss = scores.loss
+    return removed(model, plan, cuts, calibration, loss)
+
+
+def check_whole(model: Model) -> None:
+    """Raise CheckpointError where something is missing: what is left would load nowhere."""
     with WeightMap() as weights:
-        # A pruned model of which something is missing would load nowhere.
         as_stored(model, mapped(model, weights))
-        scores = _score(model, plan, targets, weights, calibration, device, progress)
-        units = unit_scores(plan, targets, scores)
-        cuts = tuple(select(target, each) for target, each in zip(targets, units, strict=True))
-        state = sliced_state(model, cuts, weights)
-    stored = {id(tensor): tensor.numel() for tensor in state.values()}
-    parameters = Counts(model.checkpoint.parameters, sum(stored.values()))
+
+
+def removed(
+    model: Model,
+    plan: PruningPlan,
+    cuts: tuple[Cut, ...],
+    calibration: CalibrationSet | None = None,
+    loss: float | None = None,
+) -> Pruned:
+    """What `cuts` leave of `model`."""
+
+    def describe(parameters: Counts, layers: list[int] | None) -> dict[str, Any]:
+        return pruning_record(plan, cuts, parameters, calibration, loss, layers)
+
+    return _pruned(model, cuts, describe, loss)
+
+
+def replay(model: Model, file: File) -> Pruned:
+    """Do once more what the pruning.json `file` says was done to `model`.
+
+    Raises:
+        PlanError: it is no record, or that of another model.
+        CheckpointError: it cannot be read, or the weights are no whole model.
+    """
+    record = parse_record(file)
+    if record is None:
+        raise PlanError(f"{file}: is no pruning.json of prunescope")
+    check_whole(model)
+    cuts = recorded_cuts(model, record)
+    # What was measured then is still what the choice was made by.
+    return _pruned(model, cuts, lambda *_: read_object(file, RECORD), None)
+
+
+def _pruned(
+    model: Model,
+    cuts: tuple[Cut, ...],
+    describe: Callable[[Counts, list[int] | None], dict[str, Any]],
+    loss: float | None,
+) -> Pruned:
+    # Not closed: tensors are read when they are asked for, also from a file replaced since.
+    state = sliced_state(model, cuts, WeightMap())
+    parameters = Counts(model.checkpoint.parameters, state.parameters)
+    layers = kept_layers(model, cuts)
     return Pruned(
         model,
         state,
-        config_for(model, remaining(model, cuts)),
-        pruning_record(plan, cuts, parameters, calibration, scores.loss),
+        config_for(model, remaining(model, cuts), Change(whole_spaces(cuts), layers)),
+        describe(parameters, layers),
         cuts,
         parameters,
-        scores.loss,
+        loss,
     )
 
 
-def _score(
+def score(
     model: Model,
     plan: PruningPlan,
     targets: Sequence[Target],
-    weights: WeightMap,
     calibration: CalibrationSet | None,
     device: str,
     progress: Progress,
 ) -> Scores:
-    if plan.importance == "random":
+    """Measure what the plan chooses by.
+
+    Raises:
+        CheckpointError: weights that cannot be read.
+    """
+    if not plan.is_calibrated and (plan.structure == "layer" or plan.importance == "random"):
         return Scores({})
-    if plan.importance != "taylor":
-        with progress(len(targets)) as tick:
-            return magnitude_scores(targets, weights, plan, device, tick)
-    if calibration is None:
-        raise ValueError("Taylor importance needs a calibration set")
-    with progress(len({m.tensor.name for t in targets for m in t.group.members})) as tick:
-        return taylor_scores(model, targets, weights, calibration, plan, device, tick)
+    with WeightMap() as weights:
+        if not plan.is_calibrated:
+            with progress(len(targets)) as tick:
+                return magnitude_scores(targets, weights, plan, device, tick)
+        if calibration is None:
+            raise ValueError("this plan needs a calibration set")
+        if plan.structure == "layer":
+            with progress(len(model.layers) * len(calibration.windows)) as tick:
+                return influence_scores(model, weights, calibration, device, tick)
+        with progress(len({m.tensor.name for t in targets for m in t.group.members})) as tick:
+            return taylor_scores(model, targets, weights, calibration, plan, device, tick)

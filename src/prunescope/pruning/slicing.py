@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from prunescope.architecture import Model
+from prunescope.checkpoint import TensorInfo
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.extras import require
-from prunescope.interop.torch_tensors import as_tensor
-from prunescope.pruning.groups import group_of
+from prunescope.interop.lazy_state import LazyState, Outline
+from prunescope.interop.torch_tensors import DTYPES, as_tensor
+from prunescope.pruning.groups import HIDDEN, LAYERS, group_of
 from prunescope.pruning.selection import Cut
 
 if TYPE_CHECKING:
@@ -19,34 +21,81 @@ if TYPE_CHECKING:
 else:
     torch = require("torch", "prune")
 
+# The axes of a tensor that are cut, and the indices that are left.
+_Kept = Sequence[tuple[int, Sequence[int]]]
 
-def sliced_state(model: Model, cuts: Sequence[Cut], weights: WeightMap) -> dict[str, Tensor]:
-    """The pruned state dict: names, order, dtypes and ties of the original.
 
-    Uncut tensors lie over the map, cut ones are copies.
+def sliced_state(model: Model, cuts: Sequence[Cut], weights: WeightMap) -> LazyState:
+    """The pruned state dict: order, dtypes and ties of the original, layers renumbered.
+
+    Nothing is read until a tensor is asked for: then an uncut one lies over the map, and a cut
+    one is a copy, made anew each time.
     """
-    kept: dict[str, list[tuple[int, list[int]]]] = defaultdict(list)
-    for cut in cuts:
-        if cut.target.remove:
-            for member in cut.target.group.members:
-                rows = cut.target.group.rows(cut.kept, member.width)
-                kept[member.tensor.name].append((member.axis, rows))
-    state: dict[str, Tensor] = {}
+    kept = _kept(model, cuts)
+    names = renumbered(model, cuts)
+    sources: dict[str, tuple[TensorInfo, _Kept]] = {}
+    outlines: dict[str, Outline] = {}
     for name, info in model.checkpoint.tensors.items():
-        owner = info.shared_with
-        # Layers may share a tensor that only one of them has cut.
-        if owner is not None and kept.get(name) == kept.get(owner):
-            state[name] = state[owner]
+        if name not in names:
             continue
-        tensor = as_tensor(weights, info)
+        owner = info.shared_with
+        # Layers may share a tensor that only one of them has cut, or of which one is gone.
+        is_shared = owner in names and kept.get(name, []) == kept.get(owner or "", [])
+        shape = list(info.shape)
         for axis, rows in kept.get(name, ()):
+            shape[axis] = len(rows)
+        sources[names[name]] = info, kept.get(name, ())
+        tied = names[owner] if owner is not None and is_shared else None
+        outlines[names[name]] = Outline(tuple(shape), DTYPES[info.dtype], tied)
+
+    def make(name: str) -> Tensor:
+        info, cut = sources[name]
+        tensor = as_tensor(weights, info)
+        for axis, rows in cut:
             tensor = tensor.index_select(axis, torch.tensor(rows))
-        state[name] = tensor.contiguous()
-    return state
+        return tensor.contiguous()
+
+    return LazyState(outlines, make, weights.release)
+
+
+def _kept(model: Model, cuts: Sequence[Cut]) -> dict[str, list[tuple[int, Sequence[int]]]]:
+    kept: dict[str, list[tuple[int, Sequence[int]]]] = defaultdict(list)
+    for cut in cuts:
+        group = cut.target.group
+        if len(cut.kept) == group.units:
+            continue
+        for member in group.members:
+            kept[member.tensor.name].append((member.axis, group.left_of(member, cut.kept)))
+        if group.kind == HIDDEN:
+            for name, owner in model.checkpoint.shared.items():
+                kept[name] = kept[owner]
+    return dict(kept)
+
+
+def renumbered(model: Model, cuts: Sequence[Cut]) -> dict[str, str]:
+    """Name → name in the pruned model, of every tensor that is left."""
+    left = kept_layers(model, cuts)
+    numbers = {layer: number for number, layer in enumerate(left)} if left is not None else None
+    names = {}
+    for name in model.checkpoint.tensors:
+        place = model.family.place(name)
+        layer = place[0] if place is not None else None
+        if place is None or layer is None or numbers is None:
+            names[name] = name
+        elif layer in numbers:
+            names[name] = f"{model.family.layer_prefix}{numbers[layer]}.{place[1]}"
+    return names
+
+
+def kept_layers(model: Model, cuts: Sequence[Cut]) -> list[int] | None:
+    """The original's numbers of the layers that are left; None where layers are not chosen."""
+    layers = list(model.layers)
+    chosen = [cut for cut in cuts if cut.target.group.kind == LAYERS]
+    return [layers[unit] for cut in chosen for unit in cut.kept] if chosen else None
 
 
 def remaining(model: Model, cuts: Sequence[Cut]) -> dict[tuple[int, str], int]:
-    """(layer, space) → heads, KV heads or channels left, for every layer."""
+    """(layer, space) → heads, KV heads or channels left, for every layer that is left."""
     left: dict[tuple[int, str], int] = {}
     for layer in model.layers:
         for kind in model.family.groups:
@@ -55,6 +104,15 @@ def remaining(model: Model, cuts: Sequence[Cut]) -> dict[tuple[int, str], int]:
                 left[layer, space] = group.units * part
     for cut in cuts:
         group = cut.target.group
-        for space, part in group.parts.items():
-            left[group.layer, space] = len(cut.kept) * part
+        if group.layer is not None:
+            for space, units in group.left(cut.kept).items():
+                left[group.layer, space] = len(units)
+    layers = kept_layers(model, cuts)
+    if layers is not None:
+        spaces = {space for _, space in left}
+        left = {
+            (number, space): left[layer, space]
+            for number, layer in enumerate(layers)
+            for space in spaces
+        }
     return left

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,28 @@ FORMATS = (".png", ".svg", ".pdf")
 
 def plot_sparsity(comparison: Comparison, path: Path, say: Messages) -> None:
     """Draw one bar per layer and a line at the whole model's sparsity.
+
+    Raises:
+        MissingExtra, PrunescopeError: as `drawn`.
+    """
+    with drawn(path, say) as (axes, words):
+        axes.bar(
+            [layer.layer for layer in comparison.layers],
+            [layer.parameters.sparsity for layer in comparison.layers],
+            color="#0072B2",
+        )
+        overall = comparison.parameters.sparsity
+        axes.axhline(
+            overall, color="#D55E00", linestyle="--", label=words("plot_overall", p=100 * overall)
+        )
+        axes.set_xlabel(words("plot_x"))
+        axes.set_ylabel(words("plot_y"))
+        axes.set_title(words("plot_title"))
+
+
+@contextmanager
+def drawn(path: Path, say: Messages) -> Iterator[tuple[Any, Messages]]:
+    """Yield axes to draw on, and the words for them; what is drawn is then written to `path`.
 
     Labels are Chinese where the language and an installed font allow, else English.
 
@@ -32,25 +56,13 @@ def plot_sparsity(comparison: Comparison, path: Path, say: Messages) -> None:
     from matplotlib import pyplot
 
     font = _chinese_font() if say.language == "zh" else None
-    say = say if font else Messages("en")
     # A fixed salt and no date: the same figures give the same file.
     style: Any = {"svg.hashsalt": "prunescope", "font.family": [font] if font else ["sans-serif"]}
     with pyplot.rc_context(style):
         figure, axes = pyplot.subplots(figsize=(15, 5))
-        axes.bar(
-            [layer.layer for layer in comparison.layers],
-            [layer.parameters.sparsity for layer in comparison.layers],
-            color="#0072B2",
-        )
-        overall = comparison.parameters.sparsity
-        axes.axhline(
-            overall, color="#D55E00", linestyle="--", label=say("plot_overall", p=100 * overall)
-        )
-        axes.set_xlabel(say("plot_x"))
-        axes.set_ylabel(say("plot_y"))
-        axes.set_title(say("plot_title"))
-        axes.legend()
         try:
+            yield axes, say if font else Messages("en")
+            axes.legend()
             with replacing(path) as temporary:
                 figure.savefig(temporary, dpi=150, metadata=_undated(path))
         finally:

@@ -9,10 +9,27 @@ from prunescope.analysis.counts import Counts
 from prunescope.architecture import Model
 from prunescope.errors import printable
 from prunescope.evaluation.perplexity import Perplexity
-from prunescope.pruning.plan import PruningPlan, Target
+from prunescope.pruning.plan import PruningPlan
+from prunescope.pruning.planned import planned_parameters
+from prunescope.pruning.targets import Target
 from prunescope.report.console import Screen
 from prunescope.report.layers import layer_ranges
 from prunescope.report.messages import Messages
+
+# Groups of the whole model, and units of attention other than a KV head with its query heads.
+_OTHERS = {
+    "hidden": "prune_hidden",
+    "layers": "prune_layers",
+    "attention, query": "prune_attention_query",
+    "attention, naive": "prune_attention_naive",
+}
+
+
+def print_model(model: Model, screen: Screen, say: Messages) -> None:
+    """Which model is pruned."""
+    screen.section(say("prune_plan"))
+    checkpoint = model.checkpoint
+    screen.line(say("prune_model", path=checkpoint.path, n=checkpoint.parameters))
 
 
 def print_plan(
@@ -23,25 +40,46 @@ def print_plan(
     screen: Screen,
     say: Messages,
 ) -> None:
-    """What will be removed, and how it is chosen."""
-    screen.section(say("prune_plan"))
-    checkpoint = model.checkpoint
-    screen.line(say("prune_model", path=checkpoint.path, n=checkpoint.parameters))
+    """What will be removed, how it is chosen, and how many parameters that will leave."""
+    print_model(model, screen, say)
+    screen.line(say("prune_method", method=_method(plan), device=device))
+
+    def figures(target: Target) -> tuple[str, int, int]:
+        return target.group.kind, target.remove, target.group.units
+
+    by_ratio = plan.budget is None and plan.layer_ratios is None and plan.structure != "layer"
+    together = [target for target in targets if target.free and target.group.layer is not None]
+    for kind in dict.fromkeys(target.group.kind for target in together):
+        same = [target for target in together if target.group.kind == kind]
+        layers = layer_ranges(sorted(t.group.layer or 0 for t in same))
+        n, total = sum(t.remove for t in same), sum(t.group.units for t in same)
+        values = {"kind": kind, "layers": layers, "n": n, "total": total, "floor": plan.floor}
+        screen.line(say("prune_together", **values))
+    alone = sorted((t for t in targets if t not in together), key=figures)
+    for (kind, remove, units), group in groupby(alone, key=figures):
+        layers = layer_ranges(sorted(t.group.layer or 0 for t in group))
+        key = _OTHERS.get(f"{kind}, {plan.gqa}", _OTHERS.get(kind, f"prune_{kind}"))
+        screen.line(say(key, layers=layers, n=remove, total=units))
+        if by_ratio and plan.ratio and not remove:
+            screen.line(say("prune_zero", ratio=plan.ratio, total=units), "yellow")
+    if plan.gqa == "naive":
+        screen.line(say("prune_naive"), "yellow")
+    left = planned_parameters(model, targets)
+    if left is not None:
+        counts = Counts(model.checkpoint.parameters, left)
+        screen.line(say("prune_planned", n=left, s=counts.sparsity))
+
+
+def _method(plan: PruningPlan) -> str:
+    if plan.structure == "layer":
+        size = f" ({plan.examples} × {plan.example_length})" if plan.is_calibrated else ""
+        return f"{plan.depth_by}{size}"
     method: str = plan.importance
     if method == "taylor":
         method = f"taylor ({plan.taylor}, {plan.examples} × {plan.example_length})"
     if plan.importance != "random":
         method += f", grouping={plan.grouping}"
-    screen.line(say("prune_method", method=method, device=device))
-
-    def figures(target: Target) -> tuple[str, int, int]:
-        return target.group.kind, target.remove, target.group.units
-
-    for (kind, remove, units), group in groupby(sorted(targets, key=figures), key=figures):
-        layers = layer_ranges(sorted(t.group.layer for t in group))
-        screen.line(say(f"prune_{kind}", layers=layers, n=remove, total=units))
-        if plan.ratio and not remove:
-            screen.line(say("prune_zero", ratio=plan.ratio, total=units), "yellow")
+    return method + (f", steps={plan.steps}" if plan.steps > 1 else "")
 
 
 def print_result(parameters: Counts, loss: float | None, screen: Screen, say: Messages) -> None:

@@ -6,15 +6,20 @@ from collections import Counter
 from collections.abc import Iterator
 
 from prunescope.analysis.axes import Axis, Layout
-from prunescope.analysis.checks.check import Check, Finding, finding, judged
+from prunescope.analysis.checks.check import Check, Finding, Verdict, finding, judged
+from prunescope.analysis.record import Gqa
 
 
-def coherence_checks(after: Layout, before: Layout | None) -> tuple[Check, ...]:
-    """What can be said of shapes alone, and of those of the original where it is known."""
+def coherence_checks(after: Layout, before: Layout | None, gqa: Gqa = "group") -> tuple[Check, ...]:
+    """What can be said of shapes alone, and of those of the original where it is known.
+
+    Args:
+        gqa: what pruning.json says a unit of attention was: what was done on purpose is no fault.
+    """
     return (
         judged("coherence", "axes", _axes(after)),
         judged("coherence", "units", _units(after)),
-        judged("coherence", "grouping", _grouping(after, before)),
+        judged("coherence", "grouping", _grouping(after, before, gqa)),
     )
 
 
@@ -53,7 +58,7 @@ def _units(after: Layout) -> Iterator[Finding]:
                 yield finding("fail", "not_whole", layer, space=space_name, **counts)
 
 
-def _grouping(after: Layout, before: Layout | None) -> Iterator[Finding]:
+def _grouping(after: Layout, before: Layout | None, gqa: Gqa) -> Iterator[Finding]:
     """A unit of a group's first space goes with its share of each other space.
 
     A KV head that serves more query heads than it was trained with serves one that was trained
@@ -72,11 +77,11 @@ def _grouping(after: Layout, before: Layout | None) -> Iterator[Finding]:
                     yield finding("fail", "not_shared", layer, space=space, first=first, **counts)
                     continue
                 shares[layer] = heads // units
-            yield from _shares(shares, first, space, before)
+            yield from _shares(shares, first, space, before, gqa)
 
 
 def _shares(
-    shares: dict[int, int], first: str, space: str, before: Layout | None
+    shares: dict[int, int], first: str, space: str, before: Layout | None, gqa: Gqa
 ) -> Iterator[Finding]:
     if before is None and len(set(shares.values())) < 2:
         return
@@ -88,6 +93,9 @@ def _shares(
         units, heads = before.units(layer, first), before.units(layer, space)
         then = heads // units if units and heads else now
         if now > then:
-            yield finding("fail", "foreign", layer, **values, then=then)
+            verdict: Verdict = "warn" if gqa == "naive" else "fail"
+            yield finding(verdict, "foreign", layer, **values, then=then)
         elif now < then:
-            yield finding("warn", "fewer", layer, **values, then=then)
+            # That each group lost as many is what the record's own check looks at.
+            verdict = "pass" if gqa == "query" else "warn"
+            yield finding(verdict, "fewer", layer, **values, then=then)

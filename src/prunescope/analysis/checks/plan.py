@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from prunescope.analysis.axes import Layout
 from prunescope.analysis.checks.check import Check, Finding, Source, Verdict, finding, judged
 from prunescope.analysis.counts import Counts
 from prunescope.analysis.expectation import Expectation, is_cut
+from prunescope.analysis.record import PruningRecord
+from prunescope.architecture import Model
 
 
-def plan_checks(before: Layout, after: Layout, expected: Expectation) -> tuple[Check, ...]:
-    """The checks of one model against its original."""
+def plan_checks(
+    before: Layout, after: Layout, expected: Expectation, original: Model
+) -> tuple[Check, ...]:
+    """The checks of one model against its original.
+
+    Args:
+        before: the layers of the original that should be left, under the pruned model's numbers.
+        original: all of it.
+    """
     source = expected.source
-    counts = Counts(before.model.parameters, after.model.parameters)
+    counts = Counts(original.parameters, after.model.parameters)
     stated: Source = "inferred" if expected.wanted.sparsity is None else "options"
     return (
-        judged("plan", "depth", _depth(before, after, source)),
+        judged("plan", "depth", _depth(before, after, source, original)),
         judged("plan", "untouched", _untouched(before, after, expected), source),
         judged("plan", "target", _target(before, after, expected), _target_source(expected)),
         judged("plan", "sparsity", _sparsity(counts, expected), stated),
-        judged("plan", "directions", _directions(before, after)),
+        judged("plan", "directions", _directions(before, after, expected.record)),
     )
 
 
@@ -29,8 +38,10 @@ def _target_source(expected: Expectation) -> Source:
     return expected.source if expected.wanted.ratio is None else "options"
 
 
-def _depth(before: Layout, after: Layout, source: Source) -> Iterator[Finding]:
+def _depth(before: Layout, after: Layout, source: Source, original: Model) -> Iterator[Finding]:
     old, new = before.model.layers.keys(), after.model.layers.keys()
+    if len(old) < len(original.layers):
+        yield finding("pass", "layers_recorded", old=len(original.layers), new=len(old))
     gone, come = tuple(sorted(old - new)), tuple(sorted(new - old))
     if come:
         yield Finding("fail", "layers_come", layers=come)
@@ -70,7 +81,7 @@ def _target(before: Layout, after: Layout, expected: Expectation) -> Iterator[Fi
     ratio, tolerance = expected.wanted.ratio, expected.wanted.tolerance
     shared = set(_shared(before, after))
     for group, spec in before.model.family.groups.items():
-        space = spec.spaces[0]
+        space = _counted(before, after, expected.cut[group] & shared, spec.spaces)
         left: dict[int, tuple[int, int]] = {}
         for layer in sorted(expected.cut[group] & shared):
             old, new = before.units(layer, space), after.units(layer, space)
@@ -87,6 +98,14 @@ def _target(before: Layout, after: Layout, expected: Expectation) -> Iterator[Fi
             is_near = abs(old - new - ratio * old) <= 0.5 + tolerance * old
             verdict: Verdict = "pass" if is_near else "fail"
             yield finding(verdict, "share", layer, space=space, old=old, new=new, ratio=ratio)
+
+
+def _counted(before: Layout, after: Layout, layers: Iterable[int], spaces: Sequence[str]) -> str:
+    """The space that tells how much went: the first that was cut anywhere."""
+    for space in spaces:
+        if any(before.rows(n, space) != after.rows(n, space) for n in layers):
+            return space
+    return spaces[0]
 
 
 def _outliers(space: str, left: dict[int, tuple[int, int]]) -> Iterator[Finding]:
@@ -112,14 +131,20 @@ def _sparsity(counts: Counts, expected: Expectation) -> Iterator[Finding]:
     yield Finding(verdict, "sparsity_wanted", {**values, "wanted": wanted, "tolerance": tolerance})
 
 
-def _directions(before: Layout, after: Layout) -> Iterator[Finding]:
-    """Only a layer's own spaces may shrink: rows of q, k, v, gate and up, columns of o and down."""
+def _directions(before: Layout, after: Layout, record: PruningRecord | None) -> Iterator[Finding]:
+    """Only a layer's own spaces may shrink: rows of q, k, v, gate and up, columns of o and down.
+
+    And those of the whole model that pruning.json says were cut.
+    """
     spaces = before.model.family.spaces
+    groups = record.model.values() if record is not None else ()
+    recorded = {space for group in groups if group.removed for space in group.kept}
     for place, axes in after.axes.items():
         old = {(axis.layer, axis.key): axis.length for axis in before.axes.get(place, ())}
         for axis in axes:
             was = old.get((axis.layer, axis.key), axis.length)
-            if was == axis.length or (was > axis.length and spaces[place[1]].per_layer):
+            may_shrink = spaces[place[1]].per_layer or place[1] in recorded
+            if was == axis.length or (was > axis.length and may_shrink):
                 continue
             values: dict[str, str | int] = {
                 "tensor": axis.key,

@@ -13,6 +13,69 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "MLP 层 {layers}: 每层移除 {n}/{total} 个通道",
         "MLP of layers {layers}: {n} of {total} channels removed in each",
     ),
+    "prune_attention_query": (
+        "Attention 层 {layers}: 每层移除 {n}/{total} 个查询头 (每组相同数量), 保留全部 KV 头",
+        "Attention of layers {layers}: {n} of {total} query heads removed in each, as many of each "
+        "group; KV heads stay",
+    ),
+    "prune_attention_naive": (
+        "Attention 层 {layers}: 每层移除 {n}/{total} 个 KV 头及编号相同的查询头",
+        "Attention of layers {layers}: {n} of {total} KV heads and the query heads of the same "
+        "numbers removed in each",
+    ),
+    "prune_naive": (
+        "警告: 剩余的查询头会配上并非一起训练的 KV 头 (--gqa group 可避免)",
+        "Warning: surviving query heads meet foreign KV heads, with which they were not trained "
+        "(--gqa group avoids it)",
+    ),
+    "prune_hidden": (
+        "隐藏维度: 在整个模型中移除 {n}/{total}",
+        "Hidden dimension: {n} of {total} removed in the whole model",
+    ),
+    "prune_layers": ("整层: 移除 {n}/{total} 层", "Whole layers: {n} of {total} removed"),
+    "prune_together": (
+        "{kind} 层 {layers}: 跨层统一排序, 共移除 {n}/{total} 个单元, 每层至少保留 {floor}",
+        "{kind} of layers {layers}: {n} of {total} units removed in one ranking across layers; "
+        "each keeps a share of {floor} at least",
+    ),
+    "prune_planned": (
+        "预计剪枝后: {n:,} 参数 (稀疏度 {s:.4f})",
+        "Planned: {n:,} parameters (sparsity {s:.4f})",
+    ),
+    "prune_replay": (
+        "按 {path} 的记录保留相同的索引, 不重新评分",
+        "As recorded in {path}: the same indices are kept, nothing is scored",
+    ),
+    "search_title": ("剪枝方案搜索", "Search for a plan"),
+    "search_parameters": ("参数量", "Parameters"),
+    "search_sparsity": ("稀疏度", "Sparsity"),
+    "search_perplexity": ("困惑度", "Perplexity"),
+    "search_method": ("分配方式", "Method"),
+    "search_attention": ("Attention 层", "Attention layers"),
+    "search_mlp": ("MLP 层", "MLP layers"),
+    "search_within": ("满足预算", "In budget"),
+    "search_mark": ("标记", "Mark"),
+    "search_yes": ("是", "yes"),
+    "search_front": ("帕累托前沿", "Pareto front"),
+    "search_chosen": ("选中", "chosen"),
+    "search_measured": (
+        "困惑度: {text}, {n} × {length} 词元",
+        "Perplexity: {text}, {n} × {length} tokens",
+    ),
+    "searching": ("评测候选方案", "Trying candidates"),
+    "help_search": (
+        "在预算内搜索方案: 用同一组得分试多种层范围与分配方式, 取困惑度最低者",
+        "search within the budget: ranges and ways to share it out, all by one set of scores; the "
+        "lowest perplexity is taken",
+    ),
+    "help_search_tokens": (
+        "--search 评测每个候选所用的词元数",
+        "tokens on which --search tries each candidate",
+    ),
+    "help_search_plot": (
+        "将 --search 的帕累托前沿画成图 (.png, .svg, .pdf)",
+        "draw the Pareto front of --search to this file (.png, .svg, .pdf)",
+    ),
     "prune_zero": (
         "注意: 剪枝比例 {ratio} 乘以 {total} 个单元后取整为 0, 不会移除任何单元",
         "Note: ratio {ratio} of {total} units rounds to none, so none is removed",
@@ -57,9 +120,48 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "按块剪枝: attention 组与 MLP 通道 (默认)",
         "block-wise: attention groups and MLP channels (default)",
     ),
-    "help_channel_wise": ("按隐藏维度剪枝", "channel-wise: the hidden dimension"),
-    "help_layer_wise": ("按层剪枝: 只保留前 --layer 层", "layer-wise: keep the first --layer"),
-    "help_layer": ("按层剪枝时保留的层数", "layers that --layer_wise keeps"),
+    "help_channel_wise": (
+        "按隐藏维度剪枝: 整个模型, 包括嵌入与归一化",
+        "channel-wise: the hidden dimension of the whole model, embeddings and norms included",
+    ),
+    "help_layer_wise": ("按层剪枝: 保留 --layer 层", "layer-wise: keep --layer layers"),
+    "help_depth_by": (
+        "按层剪枝保留哪些层: 最前的, 或块影响最大的",
+        "which layers --layer_wise keeps: the first, or those of the largest block influence",
+    ),
+    "help_gqa": (
+        "Attention 的单元: KV 头及其查询头; 每组同样多的查询头; 或编号相同的 KV 头与查询头",
+        "unit of attention: a KV head with its query heads; a query head, as many of each group; "
+        "or a KV head and the query head of the same number",
+    ),
+    "help_layer_ratios": (
+        "各层的比例, 如 3:0.1,4:0.3, 或 JSON 文件",
+        "ratios by layer, such as 3:0.1,4:0.3, or a JSON file",
+    ),
+    "help_round_to": ("宽度保持为它的倍数", "widths are kept multiples of it"),
+    "help_target_sparsity": (
+        "代替比例: 至少达到的整体稀疏度",
+        "instead of a ratio: sparsity of the whole model, at least",
+    ),
+    "help_target_params": (
+        "代替比例: 最多的参数量, 如 6.7B",
+        "instead of a ratio: parameters at most, such as 6.7B",
+    ),
+    "help_target_memory": (
+        "代替比例: 权重与 KV 缓存最多占用的内存, 如 12GiB",
+        "instead of a ratio: memory of weights and KV cache at most, such as 12GiB",
+    ),
+    "help_prune_batch": ("--target_memory 的序列数", "sequences, for --target_memory"),
+    "help_prune_context": ("--target_memory 每个序列的词元数", "tokens of each sequence, likewise"),
+    "help_layer_floor": (
+        "跨层排序时每层至少保留的比例",
+        "share of its units that each layer keeps under --global_pruning",
+    ),
+    "help_plan": (
+        "按某个 pruning.json 保留相同的索引, 不重新评分",
+        "keep what this pruning.json kept, without scoring",
+    ),
+    "help_layer": ("按层剪枝时保留的层数", "how many layers --layer_wise keeps"),
     "help_mlp_start": ("MLP 剪枝的起始层 (含)", "first layer whose MLP is pruned"),
     "help_mlp_end": ("MLP 剪枝的结束层 (不含)", "the layer after the last whose MLP is pruned"),
     "help_attention_start": ("Attention 剪枝的起始层 (含)", "first layer whose heads are pruned"),
@@ -67,7 +169,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Attention 剪枝的结束层 (不含)",
         "the layer after the last whose heads are pruned",
     ),
-    "help_iterative_steps": ("迭代次数", "number of pruning steps"),
+    "help_iterative_steps": (
+        "分几步剪枝, 每步重新评分",
+        "prune in so many steps, scored anew before each",
+    ),
     "help_grouping": (
         "耦合组内各张量得分的合并方式",
         "how the scores of coupled tensors are combined",

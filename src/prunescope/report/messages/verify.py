@@ -46,6 +46,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "check_llama.cpp": ("llama.cpp", "llama.cpp"),
     "why_no_original": ("未给出原始模型", "no original was named"),
     "why_layers_come": ("原始模型没有这些层", "layers that the original lacks"),
+    "why_layers_recorded": (
+        "原有 {old} 层, 记录保留 {new} 层并重新编号",
+        "{new} of {old} layers are left as recorded, and were renumbered",
+    ),
     "why_layers_gone": (
         "原有 {old} 层, 现有 {new} 层; 各层按编号对应",
         "{new} of {old} layers are left; layers are matched by number",

@@ -1,0 +1,73 @@
+"""`--search`: how are a prune command's options turned into a search, and what is shown of it?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prunescope.report.messages import Messages
+
+if TYPE_CHECKING:
+    from prunescope.architecture import Model
+    from prunescope.pruning.calibration import CalibrationSet
+    from prunescope.pruning.plan import PruningPlan
+    from prunescope.pruning.run import Pruned
+    from prunescope.report.console import Screen
+
+
+def searched(
+    say: Messages,
+    screen: Screen,
+    model: Model,
+    plan: PruningPlan,
+    calibration: CalibrationSet | None,
+    devices: tuple[str, str],
+    options: Mapping[str, Any],
+) -> Pruned:
+    """Score once, try every candidate, print and plot them; the best, pruned.
+
+    Args:
+        devices: for pruning and for evaluation.
+    """
+    from dataclasses import replace
+
+    from prunescope.data import embedded_text
+    from prunescope.evaluation.perplexity import cut_windows, perplexity
+    from prunescope.interop.hf import token_ids
+    from prunescope.pruning.plan import resolve
+    from prunescope.pruning.run import check_whole, score
+    from prunescope.pruning.search import best_pruned, search, tries
+    from prunescope.pruning.selection import unit_scores
+    from prunescope.report.progress import progress
+    from prunescope.report.search import check_plot, plot_front, print_search
+
+    plot: Path | None = options["plot"]
+    if plot is not None:
+        check_plot(plot)
+    tokens = token_ids(model, embedded_text("evaluation"))[: options["search_tokens"]]
+    windows = cut_windows(tokens, options["max_seq_len"])
+    quiet = options["quiet"]
+    check_whole(model)
+    targets = resolve(replace(plan, budget=None, ratio=0.0), model)
+    text = say("prune_scoring" if plan.is_calibrated else "prune_magnitude")
+    scores = score(
+        model, plan, targets, calibration, devices[0], lambda steps: progress(text, steps, quiet)
+    )
+    units = {
+        (target.group.layer or 0, target.group.kind): each
+        for target, each in zip(targets, unit_scores(plan, targets, scores), strict=True)
+    }
+    with progress(say("searching"), tries(plan), quiet) as tick:
+
+        def judge(pruned: Pruned) -> float:
+            measured = perplexity(pruned.network(devices[1]), windows).value
+            tick()
+            return measured
+
+        found = search(model, plan, units, judge)
+    print_search(found, (len(windows), options["max_seq_len"]), screen, say)
+    if plot is not None:
+        plot_front(found, plot, say)
+        screen.line(say("plot_written", path=plot), "green")
+    return best_pruned(model, plan, found, calibration, scores.loss)
