@@ -14,6 +14,7 @@ from prunescope.report.messages.convert import MESSAGES as _CONVERT
 from prunescope.report.messages.cost import MESSAGES as _COST
 from prunescope.report.messages.demo_model import MESSAGES as _DEMO_MODEL
 from prunescope.report.messages.prune import MESSAGES as _PRUNE
+from prunescope.report.messages.report import MESSAGES as _REPORT
 from prunescope.report.messages.scan import MESSAGES as _SCAN
 from prunescope.report.messages.size import MESSAGES as _SIZE
 from prunescope.report.messages.sparsity import MESSAGES as _SPARSITY
@@ -42,6 +43,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     **_SPARSITY,
     **_COST,
     **_PRUNE,
+    **_REPORT,
     **_SCAN,
     **_VERIFY,
     **_TRACE,
