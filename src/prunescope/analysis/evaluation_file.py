@@ -73,23 +73,32 @@ def read_evaluations(path: Path) -> tuple[Evaluated, ...]:
     return tuple(_model(_object(one), device, text) for one in models)
 
 
-def match(found: Sequence[Evaluated], paths: Sequence[str]) -> dict[str, Evaluated]:
-    """Path → its evaluation, the last one where a model was measured twice.
+def match(
+    found: Sequence[Evaluated], paths: Sequence[str]
+) -> tuple[dict[str, Evaluated], tuple[str, ...]]:
+    """Which evaluation is whose?
 
     Paths match that lead to the same place, else those whose last part is the same and is no
     other's.
+
+    Returns:
+        Path → its evaluation, the last one where a model was measured twice; and the paths of
+        evaluations that are of none of these models.
     """
     places = {_place(path): path for path in paths}
     names = [Path(path).name for path in paths]
     matched: dict[str, Evaluated] = {}
+    others = []
     for one in found:
         path = places.get(_place(one.path))
         name = Path(one.path).name
         if path is None and names.count(name) == 1:
             path = paths[names.index(name)]
-        if path is not None:
+        if path is None:
+            others.append(one.path)
+        else:
             matched[path] = one
-    return matched
+    return matched, tuple(others)
 
 
 def _model(one: Mapping[str, Any], device: str | None, text: str | None) -> Evaluated:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from prunescope.analysis.breakdown import Part, breakdown
+from prunescope.analysis.checks import Check
 from prunescope.analysis.compare import Comparison, compare
 from prunescope.analysis.cost import Cost, Workload, cost
 from prunescope.analysis.devices import Device
@@ -18,6 +19,7 @@ from prunescope.analysis.record import read_record
 from prunescope.analysis.size import ModelSize, SizeComparison, compare_sizes, measure
 from prunescope.analysis.trace.results import Trace
 from prunescope.analysis.verify import Verification, verify
+from prunescope.architecture import Model
 from prunescope.checkpoint import Checkpoint
 
 
@@ -75,8 +77,9 @@ class Question:
         workload, device: of the costs.
         wanted: what should have been pruned.
         evaluations: by the path of the model.
-        trace: reads the weights of an original and a pruned model, as `trace.run.trace` does; by
-            default only headers are read.
+        trace: reads the weights of an original and a pruned model, as `trace.run.trace` does.
+        read_weights: reads those of a pruned model, as `checks.values.value_checks` does. Where
+            both are None only headers are read.
     """
 
     workload: Workload
@@ -84,6 +87,7 @@ class Question:
     wanted: Wanted = Wanted()  # noqa: RUF009 - it is frozen
     evaluations: Mapping[str, Evaluated] | None = None
     trace: Callable[[Checkpoint, Checkpoint], Trace] | None = None
+    read_weights: Callable[[Model], tuple[Check, ...]] | None = None
 
 
 def overview(original: Checkpoint, pruned: Sequence[Checkpoint], asked: Question) -> Overview:
@@ -122,7 +126,7 @@ def _pruned(
         compare_sizes(size, measure(pruned)),
         breakdown(before, after),
         kept_units(before, after, read_record(pruned), traced),
-        verify(pruned, original, asked.wanted),
+        verify(pruned, original, asked.wanted, asked.read_weights),
         cost(pruned, asked.workload),
         traced,
         (asked.evaluations or {}).get(pruned.path),

@@ -10,6 +10,8 @@ from prunescope.cli.run import language_option, run
 from prunescope.report.messages import Messages
 
 DEFAULT_CSV = "pruning_analysis.csv"
+# Of a paper; `report.plot` has the inches.
+WIDTHS = ("single", "double")
 
 
 def script(say: Messages) -> click.Command:
@@ -27,6 +29,8 @@ def script(say: Messages) -> click.Command:
         type=click.Path(path_type=Path),
     )  # fmt: skip
     @click.option("--plot", type=click.Path(path_type=Path), help=say("help_plot"))
+    @click.option("--plot-width", default="double", show_default=True,
+                  type=click.Choice(WIDTHS), help=say("help_plot_width"))  # fmt: skip
     @click.option("--verify", "and_verify", is_flag=True, help=say("help_and_verify"))
     @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
     @language_option(say)
@@ -35,10 +39,13 @@ def script(say: Messages) -> click.Command:
         pruned_model: str,
         output: Path,
         plot: Path | None,
+        plot_width: str,
         and_verify: bool,
         as_json: bool,
     ) -> int:
-        return _analyze(say, original_model, pruned_model, output, plot, and_verify, as_json)
+        return _analyze(
+            say, original_model, pruned_model, output, (plot, plot_width), and_verify, as_json
+        )
 
     return command
 
@@ -52,6 +59,8 @@ def subcommand(say: Messages) -> click.Command:
     @click.argument("pruned")
     @click.option("--output", type=click.Path(path_type=Path), help=say("help_output"))
     @click.option("--plot", type=click.Path(path_type=Path), help=say("help_plot"))
+    @click.option("--plot-width", default="double", show_default=True,
+                  type=click.Choice(WIDTHS), help=say("help_plot_width"))  # fmt: skip
     @click.option("--verify", "and_verify", is_flag=True, help=say("help_and_verify"))
     @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
     @language_option(say)
@@ -60,10 +69,11 @@ def subcommand(say: Messages) -> click.Command:
         pruned: str,
         output: Path | None,
         plot: Path | None,
+        plot_width: str,
         and_verify: bool,
         as_json: bool,
     ) -> int:
-        return _analyze(say, original, pruned, output, plot, and_verify, as_json)
+        return _analyze(say, original, pruned, output, (plot, plot_width), and_verify, as_json)
 
     return command
 
@@ -73,10 +83,11 @@ def _analyze(
     original: str,
     pruned: str,
     output: Path | None,
-    plot: Path | None,
+    drawing: tuple[Path | None, str],
     and_verify: bool,
     as_json: bool,
 ) -> int:
+    plot, width = drawing
     from prunescope.analysis.compare import compare
     from prunescope.checkpoint import open_checkpoint
 
@@ -95,7 +106,7 @@ def _analyze(
     if plot is not None:
         from prunescope.report.plot import plot_sparsity
 
-        plot_sparsity(comparison, plot, say)
+        plot_sparsity(comparison, plot, say, width)
     if as_json:
         from prunescope.report.json_output import analysis_json
 

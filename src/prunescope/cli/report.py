@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from prunescope.analysis.devices import devices
 from prunescope.cli.run import language_option
-from prunescope.cli.verify import half_open
+from prunescope.cli.verify import half_open, weights_reader
 from prunescope.errors import PrunescopeError
 from prunescope.report.messages import Messages
 
@@ -31,11 +31,12 @@ SUFFIXES = (".html", ".htm")
 
 @dataclass(frozen=True)
 class _Asked:
-    """The options."""
+    """The options, by their names."""
 
     output: Path
     evaluations: tuple[Path, ...]
     trace: bool
+    weights: bool
     sha256: bool
     layers: str | None
     expect_sparsity: float | None
@@ -57,6 +58,7 @@ def subcommand(say: Messages) -> click.Command:
                   help=say("help_report_output"))  # fmt: skip
     @click.option("--eval", "evaluations", multiple=True, type=path, help=say("help_eval"))
     @click.option("--trace", is_flag=True, help=say("help_report_trace"))
+    @click.option("--weights", is_flag=True, help=say("help_weights"))
     @click.option("--sha256", is_flag=True, help=say("help_sha256"))
     @click.option("--layers", help=say("help_layers"))
     @click.option("--expect-sparsity", type=float, help=say("help_expect_sparsity"))
@@ -68,15 +70,11 @@ def subcommand(say: Messages) -> click.Command:
     @click.option("--quiet", is_flag=True, help=say("help_quiet"))
     @language_option(say)
     def command(
-        original: str, pruned: tuple[str, ...], output: Path, evaluations: tuple[Path, ...],
-        trace: bool, sha256: bool, layers: str | None, expect_sparsity: float | None,
-        context: int, batch: int, device: str | None, quiet: bool,
-    ) -> None:  # fmt: skip
-        asked = _Asked(
-            output, evaluations, trace, sha256, layers, expect_sparsity, context, batch, device,
-            quiet,
-        )  # fmt: skip
-        _report(say, original, pruned, asked)
+        original: str,
+        pruned: tuple[str, ...],
+        **options: Any,
+    ) -> None:
+        _report(say, original, pruned, _Asked(**options))
 
     return command
 
@@ -88,6 +86,8 @@ def _report(say: Messages, original: str, pruned: Sequence[str], asked: _Asked) 
         raise click.UsageError(f"at most {MOST_PRUNED} pruned models, not {len(pruned)}")
     if asked.output.suffix.lower() not in SUFFIXES:
         raise PrunescopeError(f"{asked.output}: a report ends in {', '.join(SUFFIXES)}")
+    if not asked.output.parent.is_dir():
+        raise PrunescopeError(f"{asked.output}: cannot be written (no such folder)")
     from prunescope.analysis.evaluation_file import match, read_evaluations
     from prunescope.analysis.overview import overview
     from prunescope.checkpoint import open_checkpoint
@@ -96,12 +96,11 @@ def _report(say: Messages, original: str, pruned: Sequence[str], asked: _Asked) 
 
     measured = [one for path in asked.evaluations for one in read_evaluations(path)]
     models = [open_checkpoint(path) for path in (original, *pruned)]
-    matched = match(measured, [one.path for one in models])
+    matched, others = match(measured, [one.path for one in models])
     found = overview(models[0], models[1:], _question(say, asked, matched))
-    unmatched = [one.path for one in measured if one not in matched.values()]
     files = _files(say, models, asked)
     command = _command([one.path for one in models], asked)
-    write_page(page(found, files, unmatched, command, _versions()), asked.output, say.language)
+    write_page(page(found, files, others, command, _versions()), asked.output, say.language)
     click.echo(say("report_written", path=asked.output))
 
 
@@ -116,6 +115,7 @@ def _question(say: Messages, asked: _Asked, matched: dict[str, Evaluated]) -> Qu
         Wanted(half_open(asked.layers), asked.expect_sparsity),
         matched,
         (lambda before, after: _traced(say, before, after, asked.quiet)) if asked.trace else None,
+        weights_reader(say, asked.quiet) if asked.weights else None,
     )
 
 
@@ -147,7 +147,7 @@ def _command(paths: Sequence[str], asked: _Asked) -> str:
     ):
         words += [] if value is None else [name, str(value)]
     words += [word for path in asked.evaluations for word in ("--eval", str(path))]
-    words += [f"--{name}" for name in ("trace", "sha256") if getattr(asked, name)]
+    words += [f"--{name}" for name in ("trace", "weights", "sha256") if getattr(asked, name)]
     return shlex.join([*words, "--output", str(asked.output)])
 
 

@@ -87,11 +87,12 @@ def _verified(
     from prunescope.checkpoint import open_checkpoint
 
     *original, pruned = map(open_checkpoint, models)
-    read = _reader(say, quiet) if weights else None
+    read = weights_reader(say, quiet) if weights else None
     return verify(pruned, original[0] if original else None, wanted, read)
 
 
-def _reader(say: Messages, quiet: bool) -> Callable[[Model], tuple[Check, ...]]:
+def weights_reader(say: Messages, quiet: bool) -> Callable[[Model], tuple[Check, ...]]:
+    """What reads the weights for `analysis.verify.verify`, and shows how far it is."""
     from prunescope.analysis.checks.values import tensors_read, value_checks
     from prunescope.report.progress import progress
 

@@ -32,8 +32,6 @@ class Summary:
     nbytes: str
     sparsity: str
     perplexity: str
-    prefill: str
-    decode: str
     kv_cache: str
     verdict: Said | None
     mark: str
@@ -117,8 +115,6 @@ def _summary(
         gigabytes(nbytes),
         f"{counts.sparsity:.4f}",
         number(evaluation.perplexity if evaluation else None, ".2f"),
-        number(evaluation.prefill if evaluation else None, ",.1f"),
-        number(evaluation.decode if evaluation else None, ",.1f"),
         f"{kv_cache:,}",
         verdict,
         mark,
@@ -128,10 +124,12 @@ def _summary(
 
 def verdict_of(found: Verification) -> tuple[Said, str]:
     """How the checks ended, and the worst verdict among those that say anything."""
-    verdicts = {check.verdict for check in found.checks}
     if found.failed:
         return said("report_checks_failed", n=len(found.failed)), "fail"
-    return said("report_checks_good"), "warn" if "warn" in verdicts else "pass"
+    noted = sum(check.verdict == "warn" for check in found.checks)
+    if noted:
+        return said("report_checks_noted", n=noted), "warn"
+    return said("report_checks_good"), "pass"
 
 
 def gigabytes(nbytes: float | None) -> str:

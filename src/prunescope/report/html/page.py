@@ -12,6 +12,7 @@ from prunescope.analysis.overview import Overview, PrunedOverview
 from prunescope.analysis.provenance import FileFact
 from prunescope.analysis.trace.results import Trace
 from prunescope.analysis.verify import Verification
+from prunescope.errors import printable
 from prunescope.report.cost import cost_figures
 from prunescope.report.html.charts import MAX_LAYERS, chart_data, component_title
 from prunescope.report.html.figures import (
@@ -30,7 +31,9 @@ from prunescope.report.trace_findings import print_findings, print_verdict
 from prunescope.report.verify import GROUPS, sentence, title
 
 # A stranger's checkpoint may have a hundred thousand tensors too many: this is said of each check.
-MAX_FINDINGS = 12
+# Of several models fewer, so that the page stays small.
+MAX_FINDINGS, MAX_LINES = 12, 24
+_LONGEST = 240
 MAX_FILES = 100
 _SIGNS = {"✅": "pass", "⚠️": "warn", "❌": "fail"}
 
@@ -140,12 +143,13 @@ def page(
 def _section(found: Overview, one: PrunedOverview, name: str) -> Section:
     summary, mark = verdict_of(one.verification)
     source = one.kept.source
+    most = max(1, MAX_FINDINGS // len(found.models))
     return Section(
         name,
         shown(one.path),
         summary,
         mark,
-        [(said(f"verify_{group}"), _checks(one.verification, group)) for group in GROUPS],
+        [(said(f"verify_{group}"), _checks(one.verification, group, most)) for group in GROUPS],
         [
             (
                 component_title(part.component),
@@ -163,41 +167,45 @@ def _section(found: Overview, one: PrunedOverview, name: str) -> Section:
             for key, cells in cost_figures([found.original_cost, one.cost], found.device)
         ],
         said("report_kept_unknown") if source is None else said("report_kept_by", source=source),
-        _trace(one.trace),
+        _trace(one.trace, max(2, MAX_LINES // len(found.models) // 2)),
         bool(one.kept.units),
     )
 
 
-def _checks(found: Verification, group: str) -> list[CheckLine]:
+def _checks(found: Verification, group: str, most: int) -> list[CheckLine]:
     lines = []
     for check in (check for check in found.checks if check.group == group):
         verdict, asked = said(f"verdict_{check.verdict}"), both(partial(title, check))
-        findings = check.findings[:MAX_FINDINGS]
+        findings = check.findings[:most]
         if not findings:
             lines.append(CheckLine(check.verdict, verdict, asked, "", None))
         for place, one in enumerate(findings):
-            words, layers = both(partial(sentence, one)), shown(layer_ranges(one.layers))
+            words, layers = _cut(both(partial(sentence, one))), shown(layer_ranges(one.layers))
             if place == 0:
                 lines.append(CheckLine(check.verdict, verdict, asked, layers, words))
             else:
                 lines.append(CheckLine(one.verdict, None, None, layers, words))
-        if len(check.findings) > MAX_FINDINGS:
-            more = said("verify_more", n=len(check.findings) - MAX_FINDINGS)
+        if len(check.findings) > most:
+            more = said("verify_more", n=len(check.findings) - most)
             lines.append(CheckLine(check.verdict, None, None, "", more))
     return lines
 
 
-def _trace(found: Trace | None) -> list[tuple[str, Said]]:
+def _cut(words: Said) -> Said:
+    return Said(printable(words.zh, _LONGEST), printable(words.en, _LONGEST))
+
+
+def _trace(found: Trace | None, most: int) -> list[tuple[str, Said]]:
     """What the report for terminals says; its signs in colour become the page's marks."""
     if found is None:
         return []
     lines = [
-        *printed(lambda screen, say: print_findings(found, screen, say), MAX_FINDINGS),
-        *printed(lambda screen, say: print_verdict(found, screen, say), MAX_FINDINGS),
+        *printed(lambda screen, say: print_findings(found, screen, say), most),
+        *printed(lambda screen, say: print_verdict(found, screen, say), most),
     ]
     marked = []
     for line in lines:
         sign = next((sign for sign in _SIGNS if line.en.startswith(sign)), "")
         bare = Said(line.zh.removeprefix(sign).strip(), line.en.removeprefix(sign).strip())
-        marked.append((_SIGNS.get(sign, ""), bare))
+        marked.append((_SIGNS.get(sign, ""), _cut(bare)))
     return marked

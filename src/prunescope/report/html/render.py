@@ -56,6 +56,7 @@ def render(content: Page, language: Language) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "sort_keys": True}
     environment.globals |= {"say": said, "figure": number, "gigabytes": gigabytes, "shown": shown}
     scripts = [_script(_read(name)) for name in _SCRIPTS]
     return str(

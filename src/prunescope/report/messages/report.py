@@ -14,6 +14,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "report_removed": ("移除 {n:,} 个参数 ({p:.2f}%)", "{n:,} parameters removed ({p:.2f}%)"),
     "report_see_checks": ("详见下方的检查", "each check is below"),
     "report_checks_good": ("没有检查失败", "No check failed"),
+    "report_checks_noted": ("没有检查失败, {n} 项需注意", "No check failed, {n} to note"),
     "report_checks_failed": ("{n} 项检查失败", "{n} check(s) failed"),
     "report_perplexity": ("困惑度", "Perplexity"),
     "report_prefill": ("预填充词元/秒", "Prefill tokens/s"),

@@ -13,7 +13,7 @@ function drawCharts(figures, language) {
   function layers(model) {
     const numbers = model.layers.map(([layer]) => layer);
     return Plot.plot({
-      width: WIDTH, height: 280, marginLeft: 55, marginBottom: 40,
+      width: WIDTH, height: 280, marginLeft: 55, marginBottom: 46,
       ariaLabel: say("sparsity"),
       x: { type: "band", label: say("layer"), ticks: layerTicks(numbers), tickSize: 0, padding: 0.25 },
       y: { label: say("sparsity"), grid: true, nice: true, tickFormat: ".2f",
@@ -24,8 +24,10 @@ function drawCharts(figures, language) {
           channels: { layer: { value: "0", label: say("layer") } }, title: (d) => `${say("layer")} ${d[0]}: ${d[1].toFixed(4)}` }),
         Plot.ruleY(model.lines, { y: "0", stroke: "var(--contrast)", strokeWidth: 2,
           strokeDasharray: "7 5" }),
-        Plot.text(model.lines, { y: "0", text: (d) => d[1][language], frameAnchor: "right", dy: -9,
-          textAnchor: "end", fill: "var(--contrast)", stroke: "var(--ground)", strokeWidth: 4, fontWeight: 600, fontSize: 13 }),
+        // The whole model's at the right, the target at the left: they may be all but equal.
+        ...model.lines.map((line, index) => Plot.text([line], { y: "0", text: (d) => d[1][language], dy: -9,
+          frameAnchor: index ? "left" : "right", fill: "var(--contrast)", stroke: "var(--ground)", strokeWidth: 4,
+          fontWeight: 600, fontSize: 13 })),
       ],
       style: { fontSize: "13px" },
     });
@@ -33,19 +35,21 @@ function drawCharts(figures, language) {
 
   function heat(model) {
     const numbers = model.layers.map(([layer]) => layer);
-    const most = Math.max(0.01, ...model.heat.map((d) => d[2]));
+    const cells = model.heat.flatMap(([layer, ...found]) =>
+      found.flatMap((value, index) => (value === null ? [] : [[layer, model.modules[index], value]])));
+    const most = Math.max(0.01, ...cells.map((d) => d[2]));
     const hasRoom = numbers.length <= 40;
     return Plot.plot({
-      width: WIDTH, height: 30 * model.modules.length + 60, marginLeft: 60, marginBottom: 40,
+      width: WIDTH, height: 30 * model.modules.length + 66, marginLeft: 60, marginBottom: 46,
       ariaLabel: say("report_heat"),
       x: { type: "band", label: say("layer"), ticks: layerTicks(numbers), tickSize: 0, padding: 0.04 },
       y: { type: "band", domain: model.modules, label: null, tickSize: 0, padding: 0.06 },
       color: { type: "linear", scheme: "cividis", domain: [0, most], label: say("sparsity"), legend: true, tickFormat: ".2f", marginLeft: 16, marginRight: 16 },
       marks: [
-        Plot.cell(model.heat, { x: "0", y: "1", fill: "2" }),
-        hasRoom && Plot.text(model.heat, { x: "0", y: "1", text: (d) => Math.round(100 * d[2]),
+        Plot.cell(cells, { x: "0", y: "1", fill: "2" }),
+        hasRoom && Plot.text(cells, { x: "0", y: "1", text: (d) => Math.round(100 * d[2]),
           fill: (d) => (d[2] > 0.55 * most ? "#000" : "#fff"), fontSize: 11.5 }),
-        Plot.tip(model.heat, Plot.pointer({ x: "0", y: "1",
+        Plot.tip(cells, Plot.pointer({ x: "0", y: "1",
           title: (d) => `${d[1]} · ${say("layer")} ${d[0]}: ${d[2].toFixed(4)}` })),
       ],
       style: { fontSize: "13px" },
@@ -59,7 +63,7 @@ function drawCharts(figures, language) {
       const width = space.units / space.stretches;
       const cells = space.layers.flatMap(([layer, shares]) =>
         (shares ?? []).map((share, index) => ({ layer, share, first: index * width - 0.5, last: (index + 1) * width - 0.5 })));
-      const unknown = space.layers.filter(([, shares]) => shares === null).map(([layer]) => layer);
+      const unknown = space.layers.filter(([, shares]) => shares === null);
       const title = document.createElement("h4");
       title.textContent = `${space.space[language]} (${space.units.toLocaleString("en")})`;
       const numbers = space.layers.map(([layer]) => layer);
@@ -68,7 +72,7 @@ function drawCharts(figures, language) {
         width: 330, height: Math.max(110, 10 * numbers.length + 60), marginLeft: 40, marginBottom: 44, marginTop: 6, marginRight: 10,
         ariaLabel: space.space[language],
         x: { type: "linear", domain: [-0.5, space.units - 0.5], label: say("report_unit"), tickSize: 3,
-             ticks: d3.ticks(0, space.units - 1, 6).filter(Number.isInteger), tickFormat: "," },
+             ticks: d3.ticks(0, space.units - 1, space.units > 999 ? 4 : 6).filter(Number.isInteger), tickFormat: (d) => d.toLocaleString("en") },
         y: { type: "band", domain: numbers, label: say("layer"), tickSize: 0, padding: 0.12,
              ticks: numbers.filter((_, index) => index % Math.ceil(numbers.length / 16) === 0) },
         marks: [
@@ -77,7 +81,8 @@ function drawCharts(figures, language) {
             title: (d) => `${say("layer")} ${d.layer} · ${name(d)}: ${percent(d.share)} ${say("report_kept")}` }),
           Plot.text(cells.filter((d) => d.share === 0), { x: (d) => (d.first + d.last) / 2, y: "layer",
             text: () => "×", fill: "var(--contrast)", fontSize: 10, pointerEvents: "none" }),
-          Plot.text(unknown, { y: (d) => d, text: () => "?", frameAnchor: "left", dx: 6, fill: "var(--faint)" }),
+          Plot.text(unknown, { y: "0", text: (d) => `${d[2].toLocaleString("en")} / ${space.units.toLocaleString("en")}`,
+            fill: "var(--faint)", fontSize: 9.5 }),
         ],
         opacity: { type: "identity" },
         style: { fontSize: "12px" },
@@ -96,7 +101,7 @@ function drawCharts(figures, language) {
       [before, after].map((value, side) => ({ component: component[language], side: sides[side], value: value / GIB })));
     const order = model.bytes.map(([component]) => component[language]);
     return Plot.plot({
-      width: WIDTH, height: 150, marginLeft: 75, marginBottom: 40,
+      width: WIDTH, height: 156, marginLeft: 75, marginBottom: 46,
       ariaLabel: say("report_bytes_gb"),
       x: { label: say("report_bytes_gb"), grid: true },
       y: { type: "band", domain: sides, label: null, tickSize: 0, padding: 0.2 },
