@@ -43,7 +43,7 @@ def cards(found: Overview) -> list[Card]:
     (one,) = found.models
     parameters, nbytes = one.sizes.parameters, one.sizes.weight_bytes
     whole = one.comparison.parameters
-    verdict, mark = verdict_of(one.verification)
+    _, mark = verdict_of(one.verification)
     dealt = [
         Card(
             said("size_parameters"), f"{parameters.pruned:,}", _before(f"{parameters.original:,}")
@@ -57,7 +57,9 @@ def cards(found: Overview) -> list[Card]:
         ),
     ]
     dealt += _measured(found.original_evaluation, one.evaluation)
-    dealt.append(Card(said("verify_title"), verdict, said("report_see_checks"), mark))
+    checks = one.verification
+    failed = said("report_failed", n=len(checks.failed))
+    dealt.append(Card(said("verify_title"), failed, said("report_noted", n=_noted(checks)), mark))
     return dealt
 
 
@@ -126,10 +128,14 @@ def verdict_of(found: Verification) -> tuple[Said, str]:
     """How the checks ended, and the worst verdict among those that say anything."""
     if found.failed:
         return said("report_checks_failed", n=len(found.failed)), "fail"
-    noted = sum(check.verdict == "warn" for check in found.checks)
+    noted = _noted(found)
     if noted:
         return said("report_checks_noted", n=noted), "warn"
     return said("report_checks_good"), "pass"
+
+
+def _noted(found: Verification) -> int:
+    return sum(check.verdict == "warn" for check in found.checks)
 
 
 def gigabytes(nbytes: float | None) -> str:
