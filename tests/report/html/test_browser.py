@@ -161,6 +161,18 @@ def test_what_is_printed_has_every_row_and_no_controls(opened: Opened) -> None:
     )
 
 
+def test_no_table_is_wider_than_the_paper(browser: Any, several: Path) -> None:
+    # A4 between margins of a centimetre, at 96 pixels an inch.
+    opened = Opened(browser, several, viewport={"width": 718, "height": 1000})
+    opened.page.emulate_media(media="print")
+    assert opened.page.evaluate("document.documentElement.scrollWidth") == 718
+    widths = opened.page.evaluate(
+        "[...document.querySelectorAll('table')].map((t) => t.getBoundingClientRect().right)"
+    )
+    assert len(widths) > 8
+    assert max(widths) <= 718
+
+
 def test_the_front_joins_models_that_none_beats(browser: Any, several: Path) -> None:
     opened = Opened(browser, several)
     assert opened.page.locator("[data-chart=front] [aria-label=dot] circle").count() == 3
