@@ -37,6 +37,7 @@ from prunescope.cli import (
     convert,
     cost,
     prune,
+    report,
     scan,
     size,
     sparsity,
@@ -66,6 +67,7 @@ COMMANDS = {
     "prunescope cost": (cost.subcommand, "en"),
     "prunescope trace": (trace.subcommand, "en"),
     "prunescope browse": (browse.subcommand, "en"),
+    "prunescope report": (report.subcommand, "en"),
 }
 SAFETY = {"en": "## Safety\n", "zh": "## 安全\n"}
 ORIGINAL, PRUNED = "models/SmolLM2-135M-Instruct", "prune_log/llama_prune"

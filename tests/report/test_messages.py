@@ -17,8 +17,9 @@ from prunescope.report.messages import CATALOGUE, LANGUAGES, Messages
 
 SOURCES = [
     path.read_text(encoding="utf-8")
-    for path in Path(prunescope.__file__).parent.rglob("*.py")
-    if path.parent.name != "messages"
+    for path in Path(prunescope.__file__).parent.rglob("*")
+    # Templates speak too.
+    if path.suffix in (".py", ".html") and path.parent.name != "messages"
 ]
 # `say(f"prune_{kind}")`: one message for each kind of group a family prunes.
 BY_KIND = {f"prune_{kind}" for kind in load_family("llama").groups}

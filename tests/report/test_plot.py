@@ -75,7 +75,7 @@ def test_a_bar_is_a_layers_sparsity_and_the_line_the_whole_models(
     plot.plot_sparsity(comparison, tmp_path / "plot.png", EN)
     monkeypatch.undo()
 
-    (axes,) = drawn[0].axes
+    axes = drawn[0].axes[0]
     assert [bar.get_height() for bar in axes.patches] == [0, 72 / 496, 72 / 496, 0]
     assert [bar.get_x() + bar.get_width() / 2 for bar in axes.patches] == [0, 1, 2, 3]
     # Four layers, embedding and head of 10 × 8, a norm of 8.
@@ -85,6 +85,38 @@ def test_a_bar_is_a_layers_sparsity_and_the_line_the_whole_models(
     assert axes.get_legend().get_texts()[0].get_text() == "Overall Sparsity (6.7%)"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("Layer Index", "Sparsity")
     pyplot.close(drawn[0])
+
+
+def test_the_heat_map_has_a_cell_for_each_projection_of_each_layer(
+    tmp_path: Path, comparison: Comparison, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib import pyplot
+
+    drawn = []
+    monkeypatch.setattr(pyplot, "close", drawn.append)
+    plot.plot_sparsity(comparison, tmp_path / "plot.png", EN)
+    monkeypatch.undo()
+
+    heat = drawn[0].axes[1]
+    (image,) = heat.images
+    # 3 of 12 channels went from gate, up and down; q, k, v and o are whole.
+    assert image.get_array().tolist() == [[0] * 4] * 4 + [[0, 0.25, 0.25, 0]] * 3
+    labels = [label.get_text() for label in heat.get_yticklabels()]
+    assert labels == ["Q", "K", "V", "O", "GATE", "UP", "DOWN"]
+    assert image.get_cmap().name == "cividis"
+    pyplot.close(drawn[0])
+
+
+@pytest.mark.parametrize(("width", "pixels"), [("single", 990), ("double", 2040)])
+def test_a_plot_is_as_wide_as_a_papers_column(
+    tmp_path: Path, comparison: Comparison, width: str, pixels: int
+) -> None:
+    from matplotlib import image
+
+    plot.plot_sparsity(comparison, tmp_path / "plot.png", EN, width)
+
+    # 3.3 and 6.8 inches at 300 dots per inch.
+    assert image.imread(tmp_path / "plot.png").shape[1] == pixels
 
 
 def test_no_figure_stays_open(tmp_path: Path, comparison: Comparison) -> None:

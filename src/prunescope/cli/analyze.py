@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from prunescope.analysis.layer_match import Align
 
 DEFAULT_CSV = "pruning_analysis.csv"
+# Of a paper; `report.plot` has the inches.
+WIDTHS = ("single", "double")
 
 
 def script(say: Messages) -> click.Command:
@@ -31,6 +33,8 @@ def script(say: Messages) -> click.Command:
         type=click.Path(path_type=Path),
     )  # fmt: skip
     @click.option("--plot", type=click.Path(path_type=Path), help=say("help_plot"))
+    @click.option("--plot-width", default="double", show_default=True,
+                  type=click.Choice(WIDTHS), help=say("help_plot_width"))  # fmt: skip
     @click.option("--verify", "and_verify", is_flag=True, help=say("help_and_verify"))
     @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
     @language_option(say)
@@ -39,10 +43,13 @@ def script(say: Messages) -> click.Command:
         pruned_model: str,
         output: Path,
         plot: Path | None,
+        plot_width: str,
         and_verify: bool,
         as_json: bool,
     ) -> int:
-        return _analyze(say, original_model, pruned_model, output, plot, and_verify, as_json)
+        return _analyze(
+            say, original_model, pruned_model, output, (plot, plot_width), and_verify, as_json
+        )
 
     return command
 
@@ -56,6 +63,8 @@ def subcommand(say: Messages) -> click.Command:
     @click.argument("pruned")
     @click.option("--output", type=click.Path(path_type=Path), help=say("help_output"))
     @click.option("--plot", type=click.Path(path_type=Path), help=say("help_plot"))
+    @click.option("--plot-width", default="double", show_default=True,
+                  type=click.Choice(WIDTHS), help=say("help_plot_width"))  # fmt: skip
     @click.option("--verify", "and_verify", is_flag=True, help=say("help_and_verify"))
     @click.option("--align-layers", default="auto", show_default=True,
                   type=click.Choice(["auto", "numbers", "weights"]),
@@ -67,11 +76,13 @@ def subcommand(say: Messages) -> click.Command:
         pruned: str,
         output: Path | None,
         plot: Path | None,
+        plot_width: str,
         and_verify: bool,
         align_layers: Align,
         as_json: bool,
     ) -> int:
-        return _analyze(say, original, pruned, output, plot, and_verify, as_json, align_layers)
+        drawing = (plot, plot_width)
+        return _analyze(say, original, pruned, output, drawing, and_verify, as_json, align_layers)
 
     return command
 
@@ -81,11 +92,12 @@ def _analyze(
     original: str,
     pruned: str,
     output: Path | None,
-    plot: Path | None,
+    drawing: tuple[Path | None, str],
     and_verify: bool,
     as_json: bool,
     align: Align = "auto",
 ) -> int:
+    plot, width = drawing
     from prunescope.analysis.compare import compare
     from prunescope.checkpoint import open_checkpoint
 
@@ -104,7 +116,7 @@ def _analyze(
     if plot is not None:
         from prunescope.report.plot import plot_sparsity
 
-        plot_sparsity(comparison, plot, say)
+        plot_sparsity(comparison, plot, say, width)
     if as_json:
         from prunescope.report.json_output import analysis_json
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "cost": "prunescope.cli.cost",
     "demo-model": "prunescope.cli.demo_model",
     "prune": "prunescope.cli.prune",
+    "report": "prunescope.cli.report",
     "scan": "prunescope.cli.scan",
     "size": "prunescope.cli.size",
     "sparsity": "prunescope.cli.sparsity",

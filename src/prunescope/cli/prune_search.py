@@ -39,8 +39,9 @@ def searched(
     from prunescope.pruning.run import check_whole, score
     from prunescope.pruning.search import best_pruned, search, tries
     from prunescope.pruning.selection import unit_scores
+    from prunescope.report.plot import check_plot
     from prunescope.report.progress import progress
-    from prunescope.report.search import check_plot, plot_front, print_search
+    from prunescope.report.search import plot_front, print_search
 
     plot: Path | None = options["plot"]
     if plot is not None:

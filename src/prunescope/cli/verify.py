@@ -55,7 +55,7 @@ def subcommand(say: Messages) -> click.Command:
         if len(models) > MOST_MODELS:
             raise click.UsageError(f"one model or two, not {len(models)}: [ORIGINAL] PRUNED")
 
-        wanted = Wanted(_range(layers), expect_sparsity, expect_ratio, tolerance)
+        wanted = Wanted(half_open(layers), expect_sparsity, expect_ratio, tolerance)
         found = _verified(say, models, wanted, weights, quiet)
         return report(say, found, as_json, junit)
 
@@ -87,11 +87,12 @@ def _verified(
     from prunescope.checkpoint import open_checkpoint
 
     *original, pruned = map(open_checkpoint, models)
-    read = _reader(say, quiet) if weights else None
+    read = weights_reader(say, quiet) if weights else None
     return verify(pruned, original[0] if original else None, wanted, read)
 
 
-def _reader(say: Messages, quiet: bool) -> Callable[[Model], tuple[Check, ...]]:
+def weights_reader(say: Messages, quiet: bool) -> Callable[[Model], tuple[Check, ...]]:
+    """What reads the weights for `analysis.verify.verify`, and shows how far it is."""
     from prunescope.analysis.checks.values import tensors_read, value_checks
     from prunescope.report.progress import progress
 
@@ -102,7 +103,12 @@ def _reader(say: Messages, quiet: bool) -> Callable[[Model], tuple[Check, ...]]:
     return read
 
 
-def _range(text: str | None) -> tuple[int, int] | None:
+def half_open(text: str | None) -> tuple[int, int] | None:
+    """The range of `--layers`, `3:30`; None where it is not given.
+
+    Raises:
+        PlanError: it is no such range.
+    """
     if text is None:
         return None
     start, colon, end = text.partition(":")

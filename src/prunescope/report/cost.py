@@ -34,7 +34,7 @@ def print_costs(
     workload = costs[0].workload
     kv = workload.kv_dtype
     screen.section(say("cost_title", context=workload.context, batch=workload.batch, kv=kv))
-    rows = [_row(row, costs, say) for row in (*_ROWS, *_speeds(device))]
+    rows = [[say(key), *cells] for key, cells in cost_figures(costs, device)]
     models = ["cost_model"] if len(costs) == 1 else ["cost_original", "cost_pruned", "cost_ratio"]
     right: list[Justify] = ["right"] * len(models)
     screen.table([say(key) for key in ("cost_figure", *models)], rows, ["left", *right])
@@ -42,6 +42,11 @@ def print_costs(
     if device is not None:
         _device(costs, device, screen, say)
     screen.line(say("cost_unit"), "dim")
+
+
+def cost_figures(costs: Sequence[Cost], device: Device | None) -> list[tuple[str, list[str]]]:
+    """Each figure: the key of its title, then it of each model, and of two their ratio."""
+    return [(row[0], _cells(row, costs)) for row in (*_ROWS, *_speeds(device))]
 
 
 def _speeds(device: Device | None) -> tuple[Row, ...]:
@@ -53,10 +58,10 @@ def _speeds(device: Device | None) -> tuple[Row, ...]:
     )
 
 
-def _row(row: Row, costs: Sequence[Cost], say: Messages) -> list[str]:
-    key, figure, form = row
+def _cells(row: Row, costs: Sequence[Cost]) -> list[str]:
+    _, figure, form = row
     figures = [figure(cost) for cost in costs]
-    cells = [say(key), *(format(value, form) for value in figures)]
+    cells = [format(value, form) for value in figures]
     if len(figures) == 2:
         cells.append(f"{figures[1] / figures[0]:.4f}" if figures[0] else "-")
     return cells

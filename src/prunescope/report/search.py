@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from prunescope.analysis.counts import Counts
-from prunescope.errors import PrunescopeError
 from prunescope.pruning.search import METHODS, Search
 from prunescope.report.console import Justify, Screen
 from prunescope.report.layers import layer_ranges
 from prunescope.report.messages import Messages
-from prunescope.report.plot import FORMATS, drawn
+from prunescope.report.plot import WIDTHS, drawn
 
 _COLOURS = {"uniform": "#0072B2", "global": "#009E73", "knapsack": "#D55E00"}
 
@@ -49,12 +48,6 @@ def _range(bounds: tuple[int, int] | None) -> str:
     return "-" if bounds is None else layer_ranges(range(*bounds))
 
 
-def check_plot(path: Path) -> None:
-    """Raise PrunescopeError for a suffix that no plot has, before the work is done."""
-    if path.suffix.lower() not in FORMATS:
-        raise PrunescopeError(f"{path}: a plot ends in {', '.join(FORMATS)}")
-
-
 def plot_front(found: Search, path: Path, say: Messages) -> None:
     """Draw perplexity over parameters, one mark for each candidate, and the front as a line.
 
@@ -62,7 +55,8 @@ def plot_front(found: Search, path: Path, say: Messages) -> None:
         MissingExtra: matplotlib is not installed.
         PrunescopeError: `path` cannot be written.
     """
-    with drawn(path, say) as (axes, words):
+    with drawn(path, say, (WIDTHS["double"], 4.0)) as (figure, words):
+        axes = figure.subplots()
         for method in METHODS:
             same = [c for c in found.candidates if c.method == method]
             axes.scatter(
@@ -87,3 +81,4 @@ def plot_front(found: Search, path: Path, say: Messages) -> None:
         axes.set_xlabel(words("search_parameters"))
         axes.set_ylabel(words("search_perplexity"))
         axes.set_title(words("search_title"))
+        axes.legend(frameon=False)

@@ -28,7 +28,7 @@ def print_verification(found: Verification, screen: Screen, say: Messages) -> No
         rows = [row for check in found.checks if check.group == group for row in _rows(check, say)]
         screen.table(headers, rows, ["left"] * len(headers))
     screen.line()
-    _print_verdict(found, screen, say)
+    print_verdict(found, screen, say)
 
 
 def sentence(finding: Finding, say: Messages) -> str:
@@ -59,7 +59,8 @@ def _rows(check: Check, say: Messages) -> list[list[str]]:
     return rows
 
 
-def _print_verdict(found: Verification, screen: Screen, say: Messages) -> None:
+def print_verdict(found: Verification, screen: Screen, say: Messages) -> None:
+    """One line that sums the checks up."""
     counts = {
         verdict: sum(check.verdict == verdict for check in found.checks)
         for verdict in ("pass", "warn", "skip")

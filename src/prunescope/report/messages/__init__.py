@@ -16,6 +16,7 @@ from prunescope.report.messages.cost import MESSAGES as _COST
 from prunescope.report.messages.demo_model import MESSAGES as _DEMO_MODEL
 from prunescope.report.messages.formats import MESSAGES as _FORMATS
 from prunescope.report.messages.prune import MESSAGES as _PRUNE
+from prunescope.report.messages.report import MESSAGES as _REPORT
 from prunescope.report.messages.scan import MESSAGES as _SCAN
 from prunescope.report.messages.size import MESSAGES as _SIZE
 from prunescope.report.messages.sparsity import MESSAGES as _SPARSITY
@@ -46,6 +47,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     **_COST,
     **_PRUNE,
     **_FORMATS,
+    **_REPORT,
     **_SCAN,
     **_VERIFY,
     **_TRACE,

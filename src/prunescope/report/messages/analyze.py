@@ -70,6 +70,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "csv_written": ("详细结果已保存到: {path}", "Table written to {path}"),
     "plot_written": ("图已保存到: {path}", "Plot written to {path}"),
     "plot_title": ("各层稀疏度", "Layer-wise Sparsity Distribution"),
+    "plot_heat": ("各投影的稀疏度", "Sparsity of Each Projection"),
+    "help_plot_width": (
+        "图的宽度: 论文的单栏 (3.3 英寸) 或双栏 (6.8 英寸)",
+        "width of the plot: one column of a paper (3.3 in) or two (6.8 in)",
+    ),
     "plot_x": ("层编号", "Layer Index"),
     "plot_y": ("稀疏度", "Sparsity"),
     "plot_overall": ("整体稀疏度 ({p:.1f}%)", "Overall Sparsity ({p:.1f}%)"),

@@ -1,0 +1,94 @@
+"""What takes the room? Parameters and bytes of each component of a network, by dtype.
+
+A component is found by the spaces of a module's weight, so that a new family needs no list here:
+a group that pruning removes together (`attention`, `mlp`), what faces the vocabulary, vectors, and
+the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from prunescope.analysis.counts import Counts
+from prunescope.architecture import Model, Module, Role
+
+Component = Literal["embedding", "attention", "mlp", "norms", "head", "other"]
+# In the order of a forward pass.
+COMPONENTS: tuple[Component, ...] = ("embedding", "attention", "mlp", "norms", "head", "other")
+_GROUPS: dict[str, Component] = {"attention": "attention", "mlp": "mlp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One component's tensors of one dtype, before and after.
+
+    Attributes:
+        dtype: as `TensorInfo.dtype`.
+        parameters, nbytes: stored ones, tied bytes once.
+    """
+
+    component: Component
+    dtype: str
+    parameters: Counts
+    nbytes: Counts
+
+
+def breakdown(original: Model, pruned: Model) -> tuple[Part, ...]:
+    """Every stored tensor of both models, by component, then dtype.
+
+    The bytes add up to `Checkpoint.nbytes`.
+    """
+    before, after = _sums(original), _sums(pruned)
+    keys = sorted(before.keys() | after.keys(), key=lambda key: (COMPONENTS.index(key[0]), key[1]))
+    parts = []
+    for key in keys:
+        (old, old_bytes), (new, new_bytes) = before.get(key, (0, 0)), after.get(key, (0, 0))
+        parts.append(Part(*key, Counts(old, new), Counts(old_bytes, new_bytes)))
+    return tuple(parts)
+
+
+def by_component(parts: tuple[Part, ...]) -> dict[Component, Counts]:
+    """Bytes of each component that there is, all dtypes together."""
+    found: dict[Component, Counts] = {}
+    for part in parts:
+        have = found.get(part.component, Counts(0, 0))
+        added = part.nbytes
+        found[part.component] = Counts(have.original + added.original, have.pruned + added.pruned)
+    return found
+
+
+def _sums(model: Model) -> dict[tuple[Component, str], tuple[int, int]]:
+    sums: dict[tuple[Component, str], tuple[int, int]] = {}
+    for module in _modules(model):
+        component = _component(model, module)
+        for tensor in module.tensors:
+            if tensor.shared_with is None:
+                count, nbytes = sums.get((component, tensor.dtype), (0, 0))
+                counted = count + tensor.parameters, nbytes + tensor.nbytes
+                sums[component, tensor.dtype] = counted
+    return sums
+
+
+def _modules(model: Model) -> Iterator[Module]:
+    for layer in model.layers.values():
+        yield from layer.values()
+    yield from model.outside.values()
+
+
+def _component(model: Model, module: Module) -> Component:
+    if module.role is Role.EMBEDDING:
+        return "embedding"
+    if module.role is Role.HEAD:
+        return "head"
+    if module.role is Role.BUFFER:
+        return "other"
+    weight = max(module.tensors, key=lambda tensor: len(tensor.shape))
+    spaces = model.roles[weight.name].axes
+    if len(spaces) == 1:
+        return "norms"
+    for name, group in model.family.groups.items():
+        if not set(spaces).isdisjoint(group.spaces):
+            return _GROUPS.get(name, "other")
+    return "other"

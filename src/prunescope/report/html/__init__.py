@@ -1,0 +1,1 @@
+"""What does a result look like in a browser? One page that needs nothing but itself."""
