@@ -8,7 +8,7 @@ from itertools import islice
 
 from prunescope.analysis.compare import ModuleComparison
 from prunescope.analysis.overview import Overview
-from prunescope.report.layers import dimensions
+from prunescope.analysis.tabular import dimensions
 
 # About 300 bytes each: the page stays under 1.5 MB. `prunescope analyze` has no such bound.
 MAX_ROWS = 2_000
