@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from prunescope.architecture import Role, describe, load_family
-from prunescope.architecture.family import family_names
+from prunescope.architecture.tables import family_names
 from prunescope.checkpoint import open_checkpoint
 from prunescope.errors import ArchitectureError
 from prunescope.interop.demo_source import find_gguf

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from prunescope.analysis.counts import Counts
-from prunescope.architecture import PROJECTIONS, Model, Module, Role, describe
+from prunescope.architecture import (
+    Model,
+    Module,
+    Role,
+    describe_both,
+    in_order,
+    tabled,
+)
 from prunescope.checkpoint import Checkpoint
 from prunescope.errors import ArchitectureError
-
-# Buffers are computed, not learned, and files that hold them are no larger models.
-_COMPARED = tuple(role for role in Role if role is not Role.BUFFER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +78,9 @@ class Comparison:
         return tuple(m for layer in self.layers for m in layer.modules if m.role is role)
 
     def verdicts(self) -> tuple[RoleVerdict, ...]:
-        """One verdict for each of the seven projections that the family has."""
-        found = ((role, self.projections(role)) for role in PROJECTIONS)
-        return tuple(_verdict(role, modules) for role, modules in found if modules)
+        """One verdict for each projection: of the seven in their order, then the others."""
+        roles = tabled(m.role for layer in self.layers for m in layer.modules)
+        return tuple(_verdict(role, self.projections(role)) for role in roles)
 
 
 def compare(
@@ -103,14 +107,12 @@ def compare(
         here, there = before.layers.get(number, {}), left.get(number, {})
         modules = tuple(
             _compare(number, role, here.get(role), there.get(role), after)
-            for role in _COMPARED
-            if role in here or role in there
+            for role in _compared(here, there)
         )
         compared.append(LayerComparison(number, modules, _total(modules)))
     outside = tuple(
         _compare(None, role, before.outside.get(role), after.outside.get(role), after)
-        for role in _COMPARED
-        if role in before.outside or role in after.outside
+        for role in _compared(before.outside, after.outside)
     )
     return Comparison(
         before, after, tuple(compared), outside, Counts(before.parameters, after.parameters)
@@ -123,11 +125,7 @@ def describe_pair(original: Checkpoint, pruned: Checkpoint) -> tuple[Model, Mode
     Raises:
         ArchitectureError: an unknown family, or models of two families or types.
     """
-    before, after = describe(original), describe(pruned)
-    if before.family.name != after.family.name:
-        raise ArchitectureError(
-            f"{pruned.path}: a {after.family.name} model, the original is {before.family.name}"
-        )
+    before, after = describe_both(original, pruned)
     _check_types(before, after)
     return before, after
 
@@ -142,6 +140,11 @@ def _check_types(before: Model, after: Model) -> None:
         raise ArchitectureError(
             f"{after.checkpoint.path}: model_type {types[1]!r}, the original's is {types[0]!r}"
         )
+
+
+def _compared(before: Mapping[Role, Module], after: Mapping[Role, Module]) -> list[Role]:
+    # Buffers are computed, not learned, and files that hold them are no larger models.
+    return [role for role in in_order([*before, *after]) if role is not Role.BUFFER]
 
 
 def _compare(

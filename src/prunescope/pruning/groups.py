@@ -58,6 +58,11 @@ def group_of(model: Model, layer: int, kind: str) -> Group:
     Raises:
         ArchitectureError: the layer lacks one of the group's modules, or its axes do not agree.
     """
+    if kind not in model.family.groups:
+        raise ArchitectureError(
+            f"{model.checkpoint.path}: what is {kind} in family {model.family.name} is not known "
+            "as a group that can be pruned"
+        )
     spec, spaces = model.family.groups[kind], model.family.spaces
     where = f"{model.checkpoint.path}: layer {layer}"
     lengths: dict[str, int] = {}

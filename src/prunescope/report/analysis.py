@@ -5,7 +5,7 @@ from __future__ import annotations
 from prunescope.analysis.compare import Comparison, ModuleComparison, RoleVerdict
 from prunescope.analysis.counts import Counts
 from prunescope.report.console import Justify, Screen
-from prunescope.report.layers import dimensions, layer_ranges, ties
+from prunescope.report.layers import dimensions, layer_ranges, notes, ties
 from prunescope.report.messages import Messages
 
 
@@ -36,6 +36,8 @@ def _layers(comparison: Comparison, screen: Screen, say: Messages) -> None:
     ]
     justify: list[Justify] = ["right", "right", "right", "right", "right", "left"]
     screen.table([*(say(h) for h in headers), ""], rows, justify)
+    for line in notes(comparison.original, say):
+        screen.line(line, "yellow")
     before, after = (len(m.layers) for m in (comparison.original, comparison.pruned))
     if before != after:
         screen.line(say("depth_note", a=before, b=after), "yellow")

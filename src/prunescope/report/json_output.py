@@ -28,6 +28,8 @@ def analysis_json(comparison: Comparison, verification: Verification | None = No
             "original": comparison.original.checkpoint.path,
             "pruned": comparison.pruned.checkpoint.path,
             "family": comparison.original.family.name,
+            "generic": comparison.original.family.is_generic,
+            "stacks": comparison.original.stacks,
             "parameters": _counts(comparison.parameters),
             "layers": [
                 {

@@ -33,6 +33,7 @@ def sparsity_json(found: ModelSparsity) -> str:
             "schema": "prunescope.sparsity/1",
             "model": found.model.checkpoint.path,
             "family": found.model.family.name,
+            "generic": found.model.family.is_generic,
             "total": _record(found.total),
             "modules": [
                 {"module": role.title, **_record(of)} for role, of in found.by_role().items()

@@ -114,12 +114,11 @@ def _sparsity(counts: Counts, expected: Expectation) -> Iterator[Finding]:
 
 def _directions(before: Layout, after: Layout) -> Iterator[Finding]:
     """Only a layer's own spaces may shrink: rows of q, k, v, gate and up, columns of o and down."""
-    spaces = before.model.family.spaces
     for place, axes in after.axes.items():
         old = {(axis.layer, axis.key): axis.length for axis in before.axes.get(place, ())}
         for axis in axes:
             was = old.get((axis.layer, axis.key), axis.length)
-            if was == axis.length or (was > axis.length and spaces[place[1]].per_layer):
+            if was == axis.length or (was > axis.length and after.space(place[1]).per_layer):
                 continue
             values: dict[str, str | int] = {
                 "tensor": axis.key,

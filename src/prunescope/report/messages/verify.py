@@ -212,6 +212,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "rows differ between layers: {lengths}; it builds all layers from one config "
         "(prunescope.load loads them)",
     ),
+    "why_not_built": (
+        "此引擎没有 {family} 架构",
+        "it has no architecture {family}",
+    ),
     "why_needs_config": (
         "权重旁没有 config.json",
         "there is no config.json beside the weights",
