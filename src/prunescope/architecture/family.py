@@ -10,12 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from prunescope.architecture.roles import Role
 
 # One spelling of each number, and no stranger's number of a thousand digits.
-NUMBER = re.compile(r"0|[1-9][0-9]{0,5}")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,5}")
+# Layers repeat the names of their experts.
+_NAMES_KEPT = 1 << 14
 # Stands in a table for the number of an expert.
 ANY = "*"
 
@@ -249,17 +252,23 @@ def numbered(key: str, expert: int | None) -> str:
 def _split(name: str, prefix: str) -> tuple[int | None, str]:
     """Layer number and the rest of a tensor's name; outside the layers, None and the name."""
     if name.startswith(prefix):
-        number, _, rest = name[len(prefix) :].partition(".")
-        if NUMBER.fullmatch(number):
+        number, dot, rest = name[len(prefix) :].partition(".")
+        if dot and is_number(number):
             return int(number), rest
     return None, name
 
 
+def is_number(piece: str) -> bool:
+    """Whether a part of a tensor's name numbers a layer or an expert."""
+    return piece.isdigit() and _NUMBER.fullmatch(piece) is not None
+
+
+@lru_cache(_NAMES_KEPT)
 def _starred(rest: str) -> tuple[str, int | None]:
     """`experts.5.w1.weight` → `experts.*.w1.weight` and 5; None without a number."""
     pieces = rest.split(".")
     for index, piece in enumerate(pieces):
-        if NUMBER.fullmatch(piece):
+        if is_number(piece):
             pieces[index] = ANY
             return ".".join(pieces), int(piece)
     return rest, None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from prunescope.architecture.family import ANY, NUMBER, Family, Stack, TensorRole
+from prunescope.architecture.family import ANY, Family, Stack, TensorRole, is_number
 from prunescope.architecture.roles import Role
 
 GENERIC = "generic"
@@ -18,37 +18,29 @@ _PARAMETERS = ("weight", "bias")
 
 def generic_family(names: Iterable[str]) -> Family:
     """A family made of the tensors' own names; without layers, where no number repeats."""
-    numbered: dict[str, dict[str, set[int]]] = {}
-    for name in names:
-        prefix, number, rest = _around_number(name)
-        # A number that ends a name, or precedes its last part, numbers no block of modules.
+    found: dict[str, dict[str, set[int]]] = {}
+    split = [(name, *_around_number(name)) for name in names]
+    for _, prefix, number, rest in split:
+        # A number that precedes the last part of a name, or ends it, numbers no block of modules.
         if number is not None and "." in rest:
-            numbered.setdefault(prefix, {}).setdefault(rest, set()).add(number)
-    repeating = {
-        prefix: rests
-        for prefix, rests in numbered.items()
-        if any(len(numbers) > 1 for numbers in rests.values())
-    }
-    if not repeating and numbered:
-        # A single layer: where most tensors are.
-        prefix = max(numbered, key=lambda one: len(numbered[one]))
-        repeating = {prefix: numbered[prefix]}
-    stacks = tuple(
-        Stack(prefix.rstrip(".") or "layers", prefix, {}, frozenset(), depth="")
-        for prefix in sorted(repeating)
+            found.setdefault(prefix, {}).setdefault(rest, set()).add(number)
+    repeating = sorted(
+        prefix for prefix, rests in found.items() if any(len(n) > 1 for n in rests.values())
     )
-    tables: dict[str, dict[str, TensorRole]] = {prefix: {} for prefix in repeating}
+    if not repeating and found:
+        # A single layer: where most tensors are.
+        repeating = [max(found, key=lambda prefix: len(found[prefix]))]
+    layers: dict[str, dict[str, TensorRole]] = {prefix: {} for prefix in repeating}
     outside: dict[str, TensorRole] = {}
-    for name in names:
-        prefix, number, rest = _around_number(name, star=True)
-        if number is not None and prefix in tables:
-            if rest not in tables[prefix]:
-                tables[prefix][rest] = TensorRole(Role.own(_module(rest)), ())
-        else:
+    for name, prefix, number, rest in split:
+        table = layers.get(prefix) if number is not None else None
+        if table is None:
             outside[name] = TensorRole(Role.own(_module(name)), ())
+        elif rest not in table:
+            table[rest] = TensorRole(Role.own(_module(rest)), ())
     stacks = tuple(
-        Stack(stack.name, stack.prefix, tables[stack.prefix], frozenset(tables[stack.prefix]), "")
-        for stack in stacks
+        Stack(prefix.rstrip(".") or "layers", prefix, table, frozenset(table), depth="")
+        for prefix, table in layers.items()
     )
     return Family(GENERIC, {}, {}, outside, stacks, frozenset(outside), engines=(), is_generic=True)
 
@@ -58,27 +50,22 @@ def own_role(name: str) -> TensorRole:
 
     Layers of a vision tower are one module, as experts are.
     """
-    pieces = [ANY if NUMBER.fullmatch(piece) else piece for piece in name.split(".")]
+    pieces = [ANY if is_number(piece) else piece for piece in name.split(".")]
     return TensorRole(Role.own(_module(".".join(pieces))), ())
 
 
-def _around_number(name: str, star: bool = False) -> tuple[str, int | None, str]:
-    """What precedes a name's first number, the number, and the rest.
-
-    Args:
-        star: put `*` in the place of the next number, an expert's.
-    """
+def _around_number(name: str) -> tuple[str, int | None, str]:
+    """What precedes a name's first number, the number, and the rest: `*` for the next number, an
+    expert's."""
     pieces = name.split(".")
-    for index, piece in enumerate(pieces):
-        if NUMBER.fullmatch(piece):
-            rest = pieces[index + 1 :]
-            if star:
-                place = next((i for i, p in enumerate(rest) if NUMBER.fullmatch(p)), None)
-                if place is not None:
-                    rest[place] = ANY
-            prefix = "".join(f"{before}." for before in pieces[:index])
-            return prefix, int(piece), ".".join(rest)
-    return "", None, name
+    first = next((i for i, piece in enumerate(pieces) if is_number(piece)), None)
+    if first is None or first == len(pieces) - 1:
+        return "", None, name
+    rest = pieces[first + 1 :]
+    expert = next((i for i, piece in enumerate(rest) if is_number(piece)), None)
+    if expert is not None:
+        rest[expert] = ANY
+    return "".join(f"{piece}." for piece in pieces[:first]), int(pieces[first]), ".".join(rest)
 
 
 def _module(name: str) -> str:

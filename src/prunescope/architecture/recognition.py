@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from prunescope.architecture.family import NUMBER, Family
+from prunescope.architecture.family import Family, is_number
 from prunescope.architecture.generic import generic_family
 from prunescope.architecture.roles import MATRICES, Role
 from prunescope.architecture.tables import (
@@ -80,7 +80,7 @@ def _by_names(names: Iterable[str]) -> Family | None:
     """The table that has places for most names, and of those the one that lacks fewest."""
     some: dict[str, str] = {}
     for name in names:
-        some.setdefault(".".join("#" if NUMBER.fullmatch(p) else p for p in name.split(".")), name)
+        some.setdefault(".".join("#" if is_number(p) else p for p in name.split(".")), name)
         if len(some) >= _MAX_NAMES:
             break
     best, found = (0, 0, 0), None

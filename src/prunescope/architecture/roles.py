@@ -153,6 +153,5 @@ def in_order(roles: Iterable[Role]) -> list[Role]:
 
 def tabled(roles: Iterable[Role]) -> list[Role]:
     """Those of `roles` that have a table of their own: matrices, and all that no table knows."""
-    met = set(roles)
-    known = [role for role in MATRICES if role in met]
-    return known + [role for role in in_order(roles) if role.is_own]
+    met = in_order(roles)
+    return [role for role in MATRICES if role in met] + [role for role in met if role.is_own]

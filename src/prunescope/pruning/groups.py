@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from prunescope.architecture import Model, Role
+from prunescope.architecture import Model, Role, refuse_generic
 from prunescope.checkpoint import TensorInfo
 from prunescope.errors import ArchitectureError
 
@@ -59,6 +59,7 @@ def group_of(model: Model, layer: int, kind: str) -> Group:
         ArchitectureError: the layer lacks one of the group's modules, or its axes do not agree.
     """
     if kind not in model.family.groups:
+        refuse_generic(model, "prune")
         raise ArchitectureError(
             f"{model.checkpoint.path}: what is {kind} in family {model.family.name} is not known "
             "as a group that can be pruned"
