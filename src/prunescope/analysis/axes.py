@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeAlias
 
 from prunescope.architecture import Model, Space
@@ -54,6 +55,17 @@ class Layout:
     def space(self, name: str) -> Space:
         """The space of a place's name."""
         return self.model.family.spaces[_plain(name)]
+
+    def of_space(self, layer: int, space: str) -> list[Place]:
+        """The places of a layer's space: one, or one for each expert."""
+        return self._by_space.get((layer, space), [])
+
+    @cached_property
+    def _by_space(self) -> dict[Place, list[Place]]:
+        found: dict[Place, list[Place]] = {}
+        for layer, name in self.axes:
+            found.setdefault((layer, _plain(name)), []).append((layer, name))
+        return found
 
     def rows(self, layer: int | None, space: str) -> int | None:
         """Length of a space: of its first axis, where they differ; None where it has none."""

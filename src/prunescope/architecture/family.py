@@ -149,6 +149,8 @@ class Family:
         active: the config key of how many experts see a token.
         unpriced: why there is no formula for what the family costs to run; None where there is.
         engines: those that have the architecture.
+        prunable: whether an axis of each group can be cut as it is: no tensor is several
+            projections in one, and transformers' own class takes what is left.
         is_generic: whether this is no table's family, but what a file's own names suggest.
     """
 
@@ -165,6 +167,7 @@ class Family:
     active: str = "num_experts_per_tok"
     unpriced: str | None = None
     engines: tuple[str, ...] = ()
+    prunable: bool = False
     is_generic: bool = False
 
     @property

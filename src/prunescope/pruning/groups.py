@@ -58,11 +58,11 @@ def group_of(model: Model, layer: int, kind: str) -> Group:
     Raises:
         ArchitectureError: the layer lacks one of the group's modules, or its axes do not agree.
     """
-    if kind not in model.family.groups:
-        refuse_generic(model, "prune")
+    refuse_generic(model, "prune")
+    if not model.family.prunable:
         raise ArchitectureError(
-            f"{model.checkpoint.path}: what is {kind} in family {model.family.name} is not known "
-            "as a group that can be pruned"
+            f"{model.checkpoint.path}: a {model.family.name} model can be measured, not pruned: "
+            "its projections are fused, or it has experts, or no attention like Llama's"
         )
     spec, spaces = model.family.groups[kind], model.family.spaces
     where = f"{model.checkpoint.path}: layer {layer}"
