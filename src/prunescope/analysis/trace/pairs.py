@@ -46,7 +46,8 @@ class Reader:
     ) -> tuple[Pair, ...]:
         """The tensors that both have, weights before biases; a tied one under one name.
 
-        Those of more than two axes are none of them: matrices are what is traced.
+        Those of more than two axes are none of them: matrices are what is traced. Nor are those
+        that no table lists, of a vision tower.
 
         Raises:
             CheckpointError: weights that cannot be read or compared.
@@ -62,7 +63,8 @@ class Reader:
             }
             for tensor in module.tensors:
                 original = originals.get(self.after.place(tensor.name)[1])
-                if original is None or tensor.shared_with is not None:
+                is_known = tensor.name in self.after.places
+                if original is None or tensor.shared_with is not None or not is_known:
                     continue
                 axes, units = self._axes(tensor.name)
                 found.append(
