@@ -127,24 +127,6 @@ def test_without_head_dim_it_is_hidden_size_over_heads(tmp_path: Path) -> None:
     assert tiny(tmp_path, config).head_dim == 12
 
 
-def test_an_unknown_model_type_is_refused_with_those_known(tmp_path: Path) -> None:
-    with pytest.raises(ArchitectureError) as caught:
-        tiny(tmp_path, {"model_type": "mamba\n2"})
-
-    message = str(caught.value)
-    assert message.startswith(f"{tmp_path}: unknown architecture: model_type 'mamba\\n2' (known: ")
-    assert all(known in message for known in ("llama", "mistral"))
-    assert message.isprintable()
-
-
-def test_unknown_names_are_refused_with_the_types_known(tmp_path: Path) -> None:
-    path = tmp_path / "model.safetensors"
-    save_file({"transformer.h.0.attn.c_attn.weight": torch.ones(2, 2)}, path)
-
-    with pytest.raises(ArchitectureError, match=r"these tensor names \(known: .*llama"):
-        describe(open_checkpoint(path))
-
-
 @pytest.mark.parametrize(
     "name",
     [

@@ -87,7 +87,10 @@ CASES = {
     "truncated torch file": (truncated_torch, "pruned/pytorch_model.bin: truncated"),
     "a shard missing": (shard_missing, "index.json: shard 'gone.safetensors' is missing"),
     "two families": (of_type("mistral"), "pruned: model_type 'mistral', the original's is 'llama'"),
-    "unknown architecture": (of_type("rwkv"), "pruned: unknown architecture: model_type 'rwkv'"),
+    "unknown architecture": (
+        of_type("rwkv"),
+        "pruned: model_type 'rwkv', the original's is 'llama'",
+    ),
     "broken config": (broken_config, "pruned/config.json: config.json is not JSON"),
     "foreign tensor": (foreign_tensor, "pruned: tensor 'visual.weight' of shape [1, 1] has no"),
     "swapped": (swapped, "(are the two swapped?)"),

@@ -44,7 +44,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
     "another architecture": (
         lambda here: edit_json(here / "tiny" / "config.json", {"model_type": "rwkv"}),
         (),
-        "tiny: unknown architecture: model_type 'rwkv'",
+        "tiny: no table knows architecture 'rwkv': prune needs to know",
     ),
     "no tokenizer to calibrate with": (untokenized, TAYLOR, "tiny: no usable tokenizer ("),
     "no tokenizer to test with": (

@@ -11,7 +11,7 @@ from prunescope.analysis.counts import Counts
 from prunescope.analysis.layer_match import Align, LayerMatch, match_layers
 from prunescope.analysis.pair import describe_pair
 from prunescope.analysis.tabular import Tabular, dimensions, html_table
-from prunescope.architecture import PROJECTIONS, Model, Module, Role
+from prunescope.architecture import Model, Module, Role, in_order, tabled
 from prunescope.checkpoint import Checkpoint
 from prunescope.errors import ArchitectureError
 
@@ -26,8 +26,6 @@ COLUMNS = (
     "保留率",
     "稀疏度",
 )
-# Buffers are computed, not learned, and files that hold them are no larger models.
-_COMPARED = tuple(role for role in Role if role is not Role.BUFFER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +99,12 @@ class Comparison(Tabular):
         Norms and embeddings have none: they are hardly ever cut, and would make every layer look
         unpruned.
         """
+        roles = [verdict.role for verdict in self.verdicts()]
         return [
             dict(zip(COLUMNS, _row(module), strict=True))
             for layer in self.layers
             for module in sorted(
-                (m for m in layer.modules if m.role in PROJECTIONS),
-                key=lambda m: PROJECTIONS.index(m.role),
+                (m for m in layer.modules if m.role in roles), key=lambda m: roles.index(m.role)
             )
         ]
 
@@ -133,9 +131,9 @@ class Comparison(Tabular):
         return tuple(m for layer in self.layers for m in layer.modules if m.role is role)
 
     def verdicts(self) -> tuple[RoleVerdict, ...]:
-        """One verdict for each of the seven projections that the family has."""
-        found = ((role, self.projections(role)) for role in PROJECTIONS)
-        return tuple(_verdict(role, modules) for role, modules in found if modules)
+        """One verdict for each projection: of the seven in their order, then the others."""
+        roles = tabled(m.role for layer in self.layers for m in layer.modules)
+        return tuple(_verdict(role, self.projections(role)) for role in roles)
 
 
 def compare(
@@ -170,17 +168,20 @@ def compare(
         there = {} if position is None else after.layers[position]
         modules = tuple(
             _compare(number, role, here.get(role), there.get(role), after)
-            for role in _COMPARED
-            if role in here or role in there
+            for role in _compared(here, there)
         )
         compared.append(LayerComparison(number, position, modules, _total(modules)))
     outside = tuple(
         _compare(None, role, before.outside.get(role), after.outside.get(role), after)
-        for role in _COMPARED
-        if role in before.outside or role in after.outside
+        for role in _compared(before.outside, after.outside)
     )
     counts = Counts(before.parameters, after.parameters)
     return Comparison(before, after, tuple(compared), outside, counts, matched)
+
+
+def _compared(before: Mapping[Role, Module], after: Mapping[Role, Module]) -> list[Role]:
+    # Buffers are computed, not learned, and files that hold them are no larger models.
+    return [role for role in in_order([*before, *after]) if role is not Role.BUFFER]
 
 
 def _compare(

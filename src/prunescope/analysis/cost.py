@@ -5,8 +5,8 @@ https://arxiv.org/abs/2001.08361, table 1); scores and weighted sums of attentio
 per key and per dimension of each query head (Chowdhery et al., 2022,
 https://arxiv.org/abs/2204.02311, appendix B, without its backward pass). As there, and as in
 torch.utils.flop_counter, a causal mask saves nothing: an engine that skips masked blocks does up to
-half of a prompt's attention less. Norms, activations, rotary embeddings and softmax count for
-nothing, nor do biases.
+half of a prompt's attention less. Of a layer's experts only those count that a token is sent to.
+Norms, activations, rotary embeddings and softmax count for nothing, nor do biases.
 """
 
 from __future__ import annotations
@@ -16,13 +16,20 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
 
+from prunescope.analysis.axes import layout, whole
 from prunescope.analysis.devices import Device
 from prunescope.analysis.tabular import Tabular, flat
-from prunescope.architecture import Model, Module, Role, describe
+from prunescope.architecture import Model, Module, Role, describe, refuse_generic
+from prunescope.architecture.roles import MATRICES
 from prunescope.checkpoint import Checkpoint, TensorInfo
+from prunescope.errors import ArchitectureError
 
 Bound = Literal["compute", "memory"]
 CONTEXT, BATCH, KV_DTYPE = 4096, 1, "bf16"
+# Of which a step needs a row for each token, not all.
+_LOOKED_UP = (Role.EMBEDDING, Role.POSITION, Role.SEGMENT)
+_PROJECTED = (Role.EMBEDDING_IN, Role.EMBEDDING_OUT)
+_EXPERTS = (Role.EXPERT_GATE, Role.EXPERT_UP, Role.EXPERT_DOWN, Role.EXPERT_GATE_UP)
 KV_BITS = {"f32": 32, "bf16": 16, "f16": 16, "f8": 8, "i8": 8}
 
 
@@ -105,6 +112,9 @@ class Cost(Tabular):
         weight_bytes: stored, tied weights once.
         read_bytes: of the weights that a step multiplies: all but the embedding, unless it is the
             output head too.
+        expert_bytes: those of `read_bytes` that are experts', of which a token needs
+            `expert_share`.
+        expert_share: experts that a token is sent to / experts; 1 without experts.
         kv_bytes_per_token: added to the cache by each token.
         kv_bytes: of one sequence's cache at `workload.context`; a sliding window bounds it.
         layer_flops: of one token in the layers' matrices.
@@ -116,6 +126,8 @@ class Cost(Tabular):
     workload: Workload
     weight_bytes: int
     read_bytes: int
+    expert_bytes: int
+    expert_share: float
     kv_bytes_per_token: int
     kv_bytes: int
     layer_flops: int
@@ -155,14 +167,21 @@ class Cost(Tabular):
         """All prompts, of `context` tokens each; logits of each one's last token alone."""
         batch, context = self.workload.batch, self.workload.context
         flops = context * (self.layer_flops + self.attention_flops) + self.head_flops
-        return Step(batch * context, batch * flops, self.read_bytes + batch * self.kv_bytes)
+        return self._step(batch * context, batch * flops)
 
     @property
     def decode(self) -> Step:
         """One token more of each sequence, the `context`-th."""
         batch = self.workload.batch
         flops = self.layer_flops + self.attention_flops + self.head_flops
-        return Step(batch, batch * flops, self.read_bytes + batch * self.kv_bytes)
+        return self._step(batch, batch * flops)
+
+    def _step(self, tokens: int, flops: int) -> Step:
+        # At most so many experts, if every token is sent to others.
+        share = min(1.0, tokens * self.expert_share)
+        idle = self.expert_bytes - round(self.expert_bytes * share)
+        cache = self.workload.batch * self.kv_bytes
+        return Step(tokens, flops, self.read_bytes - idle + cache)
 
 
 def cost(checkpoint: Checkpoint, workload: Workload | None = None) -> Cost:
@@ -172,33 +191,45 @@ def cost(checkpoint: Checkpoint, workload: Workload | None = None) -> Cost:
         workload: what is asked of it; by default one sequence of 4096 tokens, its cache in bf16.
 
     Raises:
-        ArchitectureError: an adapter, or an unknown family.
+        ArchitectureError: an adapter, or a family that there are no formulas for.
     """
     workload = workload or Workload()
     model = describe(checkpoint)
+    refuse_generic(model, "cost")
+    if model.family.unpriced is not None:
+        raise ArchitectureError(
+            f"{checkpoint.path}: no formula for what a {model.family.name} model costs: "
+            f"{model.family.unpriced}"
+        )
     head = _head(model)
     multiplied = [m for layer in model.layers.values() for m in layer.values()]
-    multiplied += [m for m in model.outside.values() if m.role is not Role.EMBEDDING]
+    multiplied += [m for m in model.outside.values() if m.role not in _LOOKED_UP]
     if head is not None and head.role is Role.EMBEDDING:
         multiplied.append(head)
     per_token = per_sequence = attention = 0
-    for place, layer in enumerate(model.layers.values()):
-        keys = _keys(checkpoint.config, place, workload.context)
-        k, v = (_length(model, layer.get(role), "kv_heads") for role in (Role.K, Role.V))
-        q, o = (_length(model, layer.get(role), "heads") for role in (Role.Q, Role.O))
-        per_token += k + v
-        per_sequence += keys * (k + v)
-        # Scores have the queries' dimension, weighted sums the values', as o's input has.
-        attention += 2 * keys * (q + o)
+    shapes = layout(model)
+    for place, layer in enumerate(model.layers):
+        keys = _keys(model.config, place, workload.context)
+        queries = shapes.rows(layer, "heads") or 0
+        cached = shapes.rows(layer, "kv_heads") or queries
+        per_token += 2 * cached
+        per_sequence += keys * 2 * cached
+        # Scores have the queries' dimension, and so have weighted sums.
+        attention += 4 * keys * queries
+    experts = [m for m in multiplied if m.role in _EXPERTS]
+    outside = [m for m in model.outside.values() if m.role in _PROJECTED]
+    inside = [m for layer in model.layers.values() for m in layer.values() if m.role in MATRICES]
     bits = KV_BITS[workload.kv_dtype]
     return Cost(
         model,
         workload,
         checkpoint.nbytes,
         _stored(checkpoint, multiplied),
+        _stored(checkpoint, experts),
+        min((_share(model, m) for m in experts), default=1.0),
         per_token * bits // 8,
         per_sequence * bits // 8,
-        sum(_flops(model, m) for layer in model.layers.values() for m in layer.values()),
+        sum(_flops(model, m) for m in (*inside, *outside)),
         attention,
         0 if head is None else 2 * prod(head.shape),
     )
@@ -214,15 +245,14 @@ def _head(model: Model) -> Module | None:
 
 
 def _flops(model: Model, module: Module) -> int:
-    return sum(2 * t.parameters for t in module.tensors if len(model.roles[t.name].axes) > 1)
+    flops = sum(2 * t.parameters for t in module.tensors if len(model.roles[t.name].axes) > 1)
+    return round(flops * _share(model, module)) if module.role in _EXPERTS else flops
 
 
-def _length(model: Model, module: Module | None, space: str) -> int:
-    """How long the module's axis in `space` is; 0 where a layer has no such module."""
-    if module is None:
-        return 0
-    tensor = max(module.tensors, key=lambda t: len(t.shape))
-    return tensor.shape[model.roles[tensor.name].axes.index(space)]
+def _share(model: Model, module: Module) -> float:
+    """Experts that a token is sent to / those of the module."""
+    count, active = module.shape[0], whole(model.config, model.family.active)
+    return min(1.0, active / count) if active and count else 1.0
 
 
 def _stored(checkpoint: Checkpoint, modules: list[Module]) -> int:

@@ -89,7 +89,8 @@ def expect(
 def is_cut(before: Layout, after: Layout, layer: int, group: str) -> bool:
     """Whether a space of the group `group` has fewer rows than the original's."""
     for space in before.model.family.groups[group].spaces:
-        old, new = before.rows(layer, space), after.rows(layer, space)
-        if old is not None and new is not None and new < old:
-            return True
+        for _, name in before.of_space(layer, space):
+            old, new = before.rows(layer, name), after.rows(layer, name)
+            if old is not None and new is not None and new < old:
+                return True
     return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prunescope.architecture import Model, describe
+from prunescope.architecture import Model, describe_both
 from prunescope.checkpoint import Checkpoint
 from prunescope.errors import ArchitectureError
 
@@ -13,11 +13,7 @@ def describe_pair(original: Checkpoint, pruned: Checkpoint) -> tuple[Model, Mode
     Raises:
         ArchitectureError: an unknown family, or models of two families or types.
     """
-    before, after = describe(original), describe(pruned)
-    if before.family.name != after.family.name:
-        raise ArchitectureError(
-            f"{pruned.path}: a {after.family.name} model, the original is {before.family.name}"
-        )
+    before, after = describe_both(original, pruned)
     _check_types(before, after)
     return before, after
 

@@ -21,10 +21,10 @@ def renumbered(model: Model, kept: Sequence[int]) -> Model:
         raise ArchitectureError(f"{model.checkpoint.path}: has none of the recorded layers")
     tensors: dict[str, TensorInfo] = {}
     for name, info in model.checkpoint.tensors.items():
-        layer, key = model.family.place(name) or (None, name)
+        layer, _ = model.place(name)
         if layer is None:
             tensors[name] = info
         elif layer in numbers:
-            moved = f"{model.family.layer_prefix}{numbers[layer]}.{key}"
+            moved = name.replace(f".{layer}.", f".{numbers[layer]}.", 1)
             tensors[moved] = replace(info, name=moved)
     return describe(replace(model.checkpoint, tensors=tensors), strict=False)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from prunescope.analysis.tabular import Tabular, dimensions
 from prunescope.analysis.value_statistics import Values
 from prunescope.analysis.zero_patterns import Share
-from prunescope.architecture import Model, Role, TensorRole
+from prunescope.architecture import Model, Role, TensorRole, in_order
 from prunescope.checkpoint import TensorInfo
 
 _T = TypeVar("_T", Share, Values)
@@ -118,7 +118,7 @@ class ModelSparsity(Tabular):
 
     def by_role(self) -> dict[Role, Sparsity]:
         """Weights and biases of a role over all layers, in the vocabulary's order."""
-        roles = [role for role in Role if any(t.role.role is role for t in self.tensors)]
+        roles = in_order(t.role.role for t in self.tensors)
         return {
             role: reduce(add, (t.found for t in self.tensors if t.role.role is role))
             for role in roles

@@ -18,9 +18,9 @@ from prunescope.analysis.expectation import Wanted, expect
 from prunescope.analysis.record import read_record
 from prunescope.analysis.renumbering import renumbered
 from prunescope.analysis.tabular import Tabular
-from prunescope.architecture import Model, describe
+from prunescope.architecture import Model, describe, describe_both, refuse_generic
 from prunescope.checkpoint import Checkpoint
-from prunescope.errors import ArchitectureError, PlanError
+from prunescope.errors import PlanError
 
 _PLAN = ("depth", "untouched", "target", "sparsity", "directions")
 
@@ -85,12 +85,12 @@ def verify(
         CheckpointError: a pruning.json that cannot be read.
         PlanError: something is wanted, and there is no original to hold it against.
     """
-    after = describe(pruned, strict=False)
-    before = describe(original, strict=False) if original is not None else None
-    if before is not None and before.family.name != after.family.name:
-        raise ArchitectureError(
-            f"{pruned.path}: a {after.family.name} model, the original is {before.family.name}"
-        )
+    before: Model | None = None
+    if original is None:
+        after = describe(pruned, strict=False)
+    else:
+        before, after = describe_both(original, pruned, strict=False)
+    refuse_generic(after, "verify")
     wanted = wanted or Wanted()
     if before is None and not wanted.is_nothing:
         raise PlanError(

@@ -1,8 +1,16 @@
 """Which part of the network is each tensor? One small table per model family."""
 
-from prunescope.architecture.family import Family, Space, TensorRole, load_family
-from prunescope.architecture.model import Model, Module, describe, recognise
-from prunescope.architecture.roles import PROJECTIONS, Role
+from prunescope.architecture.family import Family, Space, TensorRole
+from prunescope.architecture.model import (
+    Model,
+    Module,
+    describe,
+    describe_both,
+    refuse_generic,
+)
+from prunescope.architecture.recognition import recognise
+from prunescope.architecture.roles import PROJECTIONS, Role, in_order, tabled
+from prunescope.architecture.tables import load_family
 
 __all__ = [
     "PROJECTIONS",
@@ -13,6 +21,10 @@ __all__ = [
     "Space",
     "TensorRole",
     "describe",
+    "describe_both",
+    "in_order",
     "load_family",
     "recognise",
+    "refuse_generic",
+    "tabled",
 ]

@@ -1,27 +1,26 @@
 """What does a family's table say? Tensor names, their roles, and the space each axis lives in.
 
-A table (`families/<name>.json`) lists every tensor as `[role, space of axis 0, space of axis 1]`.
-A space is a set of interchangeable units: two axes in one space have one length and lose the same
-units; mergekit's architecture files (https://github.com/arcee-ai/mergekit) label axes alike.
-`gguf` lists llama.cpp's names of the same tensors.
+`prunescope.architecture.tables` reads the tables. A space is a set of interchangeable units: two
+axes in one space have one length and lose the same units; mergekit's architecture files
+(https://github.com/arcee-ai/mergekit) label axes alike.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
-from typing import Any
+from functools import lru_cache
+from typing import NamedTuple
 
 from prunescope.architecture.roles import Role
 
-# importlib.resources would take longer to import than the tables to read.
-_TABLES = Path(__file__).with_name("families")
 # One spelling of each number, and no stranger's number of a thousand digits.
-_LAYER_NUMBER = re.compile(r"0|[1-9][0-9]{0,5}")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,5}")
+# Layers repeat the names of their experts.
+_NAMES_KEPT = 1 << 14
+# Stands in a table for the number of an expert.
+ANY = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +29,13 @@ class Space:
 
     Attributes:
         name: `heads`, `channels`, …
-        config: the key of config.json that counts its units.
-        unit: the config key of how many rows one unit has; None for one row.
+        config: the key of config.json that counts its units; empty where none does.
+        unit: the config key of how many rows one unit has, or several joined with `+`; None for
+            one row.
         per_layer: whether each layer has its own.
         default: the space that has as many units where config.json leaves the key out; or None.
+        per_expert: whether each expert of a layer has its own.
+        aliases: keys that older files have in the place of `config`.
     """
 
     name: str
@@ -41,11 +43,14 @@ class Space:
     unit: str | None
     per_layer: bool
     default: str | None = None
+    per_expert: bool = False
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TensorRole:
-    """What one tensor is: its role, and the name of the space of each axis."""
+    """What one tensor is: its role, and the label of each axis (`prunescope.architecture.labels`);
+    no labels where nothing is known of its axes."""
 
     role: Role
     axes: tuple[str, ...]
@@ -74,6 +79,7 @@ class GgufNames:
         layer_prefix: what precedes the layer's number in a name.
         layer: names after `<prefix><number>.` → transformers' after its own prefix and number.
         buffers: names, or those after the number, of tensors that only llama.cpp has.
+        permuted: whether it stores the rows of q and k in another order than transformers.
     """
 
     architectures: tuple[str, ...]
@@ -81,45 +87,141 @@ class GgufNames:
     layer_prefix: str
     layer: Mapping[str, str]
     buffers: frozenset[str]
+    permuted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
+class Stack:
+    """Layers that lie one behind the other; an encoder-decoder has two such.
+
+    Attributes:
+        name: `layers`, `encoder`, `decoder`.
+        prefix: what precedes the layer's number in a tensor's name.
+        layer: tensors of a layer, by their name after `<prefix><number>.`.
+        optional: those of `layer` that a model may lack (biases, buffers).
+        depth: the config key that counts the layers.
+        more: the config key of how many more a file may hold (next-token prediction); or None.
+        kinds: what a layer has one of: question → answer → how its tensors' names begin. Where
+            an answer has no tensors, a layer may have none of the others'.
+    """
+
+    name: str
+    prefix: str
+    layer: Mapping[str, TensorRole]
+    optional: frozenset[str]
+    depth: str = "num_hidden_layers"
+    more: str | None = None
+    kinds: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+
+
+class Found(NamedTuple):
+    """Where in a table a tensor has its place.
+
+    Attributes:
+        stack: index in `Family.stacks`; None outside the layers.
+        number: of the layer, as in the name.
+        key: the table's, with `*` for an expert's number.
+        expert: that number; None where the key has none.
+    """
+
+    stack: int | None
+    number: int | None
+    key: str
+    expert: int | None = None
+
+
+@dataclass(frozen=True)
 class Family:
     """One family's table.
 
     Attributes:
         name: the family.
-        model_types: the `model_type`s of config.json that are built like it.
         spaces: by name.
         groups: what is pruned together, by name (`attention`, `mlp`).
         model: tensors outside the layers, by full name.
-        layer_prefix: what precedes the layer's number in a tensor's name.
-        layer: tensors of each layer, by their name after `<prefix><number>.`.
-        optional: those of `layer` that a model may lack (biases, buffers).
+        stacks: the layers.
+        optional_model: those of `model` that a model may lack.
         gguf: llama.cpp's names; None where the table has none.
-        flags: key of config.json → those of `optional` that a model has where the key is true.
+        flags: key of config.json → optional tensors of a layer that a model has where it is true.
+        base: how names of the base model begin, which are saved without it where it is saved
+            alone (`AutoModel.save_pretrained`).
+        tied: whether the output head is the embedding where config.json does not say.
+        active: the config key of how many experts see a token.
+        unpriced: why there is no formula for what the family costs to run; None where there is.
+        engines: those that have the architecture.
+        prunable: whether an axis of each group can be cut as it is: no tensor is several
+            projections in one, and transformers' own class takes what is left.
+        is_generic: whether this is no table's family, but what a file's own names suggest.
     """
 
     name: str
-    model_types: tuple[str, ...]
     spaces: Mapping[str, Space]
     groups: Mapping[str, GroupSpec]
     model: Mapping[str, TensorRole]
-    layer_prefix: str
-    layer: Mapping[str, TensorRole]
-    optional: frozenset[str]
+    stacks: tuple[Stack, ...]
+    optional_model: frozenset[str] = frozenset()
     gguf: GgufNames | None = None
     flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    base: str = ""
+    tied: bool = False
+    active: str = "num_experts_per_tok"
+    unpriced: str | None = None
+    engines: tuple[str, ...] = ()
+    prunable: bool = False
+    is_generic: bool = False
+
+    @property
+    def layer_prefix(self) -> str:
+        """What precedes a layer's number: of the first stack."""
+        return self.stacks[0].prefix
+
+    @property
+    def layer(self) -> Mapping[str, TensorRole]:
+        """Tensors of a layer of the first stack."""
+        return self.stacks[0].layer
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """Those of `layer` that a model may lack."""
+        return self.stacks[0].optional
+
+    def locate(self, name: str) -> Found | None:
+        """The place of the tensor `name`, transformers' or llama.cpp's; None where it has none."""
+        found = self._locate(name)
+        if found is None and self.gguf is not None:
+            ours = self.from_gguf(name)
+            found = None if ours is None else self._locate(ours)
+        return found
+
+    def _locate(self, name: str) -> Found | None:
+        for index, stack in enumerate(self.stacks):
+            number, rest = _split(name, stack.prefix)
+            if number is None:
+                continue
+            if rest in stack.layer:
+                return Found(index, number, rest)
+            key, expert = _starred(rest)
+            if expert is not None and key in stack.layer:
+                return Found(index, number, key, expert)
+        return Found(None, None, name) if name in self.model else None
+
+    def role(self, found: Found) -> TensorRole:
+        """What the tensor at a place is."""
+        table = self.model if found.stack is None else self.stacks[found.stack].layer
+        return table[found.key]
 
     def find(self, name: str) -> tuple[int | None, TensorRole] | None:
         """Layer number (None outside the layers) and role of the tensor `name`, or None.
 
         `name` is transformers' or llama.cpp's.
         """
-        place = self.place(name)
-        if place is not None:
-            layer, key = place
-            return layer, self.model[key] if layer is None else self.layer[key]
+        found = self.locate(name)
+        if found is not None:
+            return found.number, self.role(found)
+        return self.buffer(name)
+
+    def buffer(self, name: str) -> tuple[int | None, TensorRole] | None:
+        """Layer number and role of a tensor that only llama.cpp has, or None."""
         if self.gguf is not None:
             layer, key = _split(name, self.gguf.layer_prefix)
             if key in self.gguf.buffers:
@@ -127,16 +229,12 @@ class Family:
         return None
 
     def place(self, name: str) -> tuple[int | None, str] | None:
-        """Layer number (None outside the layers) and key in this table of the tensor `name`.
+        """Layer number (None outside the layers) and name there of the tensor `name`.
 
         `name` is transformers' or llama.cpp's; None for one that the table does not list.
         """
-        for ours in (name, self.from_gguf(name)):
-            if ours is not None:
-                layer, key = _split(ours, self.layer_prefix)
-                if key in (self.model if layer is None else self.layer):
-                    return layer, key
-        return None
+        found = self.locate(name)
+        return None if found is None else (found.number, numbered(found.key, found.expert))
 
     def from_gguf(self, name: str) -> str | None:
         """transformers' name of the tensor that llama.cpp calls `name`; None if it has none."""
@@ -149,61 +247,31 @@ class Family:
         return None if ours is None else f"{self.layer_prefix}{layer}.{ours}"
 
 
+def numbered(key: str, expert: int | None) -> str:
+    """A table's key with the expert's number in it."""
+    return key if expert is None else key.replace(ANY, str(expert))
+
+
 def _split(name: str, prefix: str) -> tuple[int | None, str]:
     """Layer number and the rest of a tensor's name; outside the layers, None and the name."""
     if name.startswith(prefix):
-        number, _, rest = name[len(prefix) :].partition(".")
-        if _LAYER_NUMBER.fullmatch(number):
+        number, dot, rest = name[len(prefix) :].partition(".")
+        if dot and is_number(number):
             return int(number), rest
     return None, name
 
 
-@cache
-def family_names() -> tuple[str, ...]:
-    """The families there are tables for."""
-    return tuple(sorted(path.stem for path in _TABLES.glob("*.json")))
+def is_number(piece: str) -> bool:
+    """Whether a part of a tensor's name numbers a layer or an expert."""
+    return piece.isdigit() and _NUMBER.fullmatch(piece) is not None
 
 
-@cache
-def load_family(name: str) -> Family:
-    """The table `families/<name>.json`."""
-    table = json.loads((_TABLES / f"{name}.json").read_text("utf-8"))
-
-    def roles(entries: Mapping[str, list[str]]) -> dict[str, TensorRole]:
-        return {key: TensorRole(Role[role], tuple(axes)) for key, (role, *axes) in entries.items()}
-
-    optional = roles(table["optional"])
-    return Family(
-        name=table["name"],
-        model_types=tuple(table["model_types"]),
-        spaces={
-            key: Space(
-                key,
-                entry["config"],
-                entry.get("unit"),
-                entry.get("per_layer", False),
-                entry.get("default"),
-            )
-            for key, entry in table["spaces"].items()
-        },
-        groups={
-            key: GroupSpec(tuple(entry["spaces"]), Role[entry["root"]])
-            for key, entry in table["groups"].items()
-        },
-        model=roles(table["model"]),
-        layer_prefix=table["layer_prefix"],
-        layer=roles(table["layer"]) | optional,
-        optional=frozenset(optional),
-        gguf=_gguf_names(table["gguf"]) if "gguf" in table else None,
-        flags={key: tuple(names) for key, names in table.get("flags", {}).items()},
-    )
-
-
-def _gguf_names(table: Mapping[str, Any]) -> GgufNames:
-    return GgufNames(
-        architectures=tuple(table["architectures"]),
-        model=table["model"],
-        layer_prefix=table["layer_prefix"],
-        layer=table["layer"],
-        buffers=frozenset(table["buffers"]),
-    )
+@lru_cache(_NAMES_KEPT)
+def _starred(rest: str) -> tuple[str, int | None]:
+    """`experts.5.w1.weight` → `experts.*.w1.weight` and 5; None without a number."""
+    pieces = rest.split(".")
+    for index, piece in enumerate(pieces):
+        if is_number(piece):
+            pieces[index] = ANY
+            return ".".join(pieces), int(piece)
+    return rest, None

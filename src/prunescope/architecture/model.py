@@ -5,26 +5,61 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, NamedTuple
 
-from prunescope.architecture.family import Family, TensorRole, family_names, load_family
-from prunescope.architecture.roles import PROJECTIONS, Role
+from prunescope.architecture.family import Family, TensorRole, numbered
+from prunescope.architecture.generic import generic_family, own_role
+from prunescope.architecture.recognition import (
+    recognise,
+    respelled,
+    says_type,
+    spelling,
+    text_config,
+)
+from prunescope.architecture.roles import Role
 from prunescope.checkpoint import Checkpoint, TensorInfo
 from prunescope.checkpoint.adapter import refuse_adapter
 from prunescope.errors import ArchitectureError, printable
 
 
+class Place(NamedTuple):
+    """Where a tensor is.
+
+    Attributes:
+        layer: its number in the model; None outside the layers.
+        key: its name there, in the family's spelling, an expert's number included.
+        expert: that number; None for what is no single expert's.
+    """
+
+    layer: int | None
+    key: str
+    expert: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Module:
-    """The tensors of one role in one layer: a projection's weight and, where it has one, bias."""
+    """The tensors of one role in one layer: a projection's weight and, where it has one, bias.
+
+    Attributes:
+        experts: for each tensor the expert that it belongs to; empty where none does.
+    """
 
     layer: int | None
     role: Role
     tensors: tuple[TensorInfo, ...]
+    experts: tuple[int | None, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The weight's shape: that of the tensor with most axes."""
-        return max((t.shape for t in self.tensors), key=len)
+        """The weight's shape: that of the tensor with most axes.
+
+        Of experts that are stored one by one: their number, then the largest one's.
+        """
+        if not self.experts:
+            return max((t.shape for t in self.tensors), key=len)
+        axes = max(len(t.shape) for t in self.tensors)
+        shapes = [t.shape for t in self.tensors if len(t.shape) == axes]
+        return (len(shapes), *(max(lengths) for lengths in zip(*shapes, strict=True)))
 
     @property
     def parameters(self) -> int:
@@ -39,9 +74,12 @@ class Model:
     Attributes:
         checkpoint: where the tensors are.
         family: the table that names them.
-        layers: layer number → role → module, ascending.
+        layers: layer number → role → module, ascending. The layers of a second stack (a decoder
+            behind an encoder) are numbered on from those of the first.
         outside: modules outside the layers, by role.
         roles: tensor name → its role and axes.
+        places: tensor name → where it is, for all that the family's table lists.
+        first: the number that the first layer of each of the family's stacks has.
         strangers: tensors that the family has no place for; without `describe(strict=False)`
             there are none.
     """
@@ -51,6 +89,8 @@ class Model:
     layers: Mapping[int, Mapping[Role, Module]]
     outside: Mapping[Role, Module]
     roles: Mapping[str, TensorRole]
+    places: Mapping[str, Place]
+    first: tuple[int, ...]
     strangers: tuple[TensorInfo, ...] = ()
 
     @cached_property
@@ -61,67 +101,91 @@ class Model:
         return sum(m.parameters for m in modules if m.role is not Role.BUFFER)
 
     @cached_property
+    def config(self) -> Mapping[str, Any]:
+        """What config.json says of the language model."""
+        return text_config(self.checkpoint.config)
+
+    @cached_property
     def head_dim(self) -> int | None:
         """Rows of one head, from config.json; None where it does not say."""
-        config = self.checkpoint.config
-        explicit = config.get("head_dim")
-        if isinstance(explicit, int) and explicit > 0:
+        spaces = self.family.spaces
+        if "heads" not in spaces or spaces["heads"].unit is None:
+            return None
+        explicit = self._count((spaces["heads"].unit,))
+        if explicit:
             return explicit
-        hidden, heads = config.get("hidden_size"), config.get("num_attention_heads")
-        if isinstance(hidden, int) and isinstance(heads, int) and heads > 0:
-            return hidden // heads
-        return None
+        hidden, heads = (
+            self._count((space.config, *space.aliases))
+            for space in (spaces["hidden"], spaces["heads"])
+        )
+        return hidden // heads if hidden and heads else None
+
+    def _count(self, keys: tuple[str, ...]) -> int | None:
+        found = (self.config.get(key) for key in keys)
+        return next((n for n in found if type(n) is int and n > 0), None)
+
+    def place(self, name: str) -> tuple[int | None, str]:
+        """Layer number (None outside the layers) and name there of a tensor."""
+        found = self.places.get(name)
+        return (None, name) if found is None else (found.layer, found.key)
+
+    @property
+    def stacks(self) -> dict[str, tuple[int, ...]]:
+        """Stack → the numbers of its layers, where there is more than one stack."""
+        bounds = [*self.first, max(self.layers, default=0) + 1]
+        return {
+            stack.name: tuple(n for n in self.layers if bounds[i] <= n < bounds[i + 1])
+            for i, stack in enumerate(self.family.stacks)
+            if len(self.family.stacks) > 1
+        }
+
+    def stack_of(self, layer: int) -> int:
+        """Which of the family's stacks a layer belongs to."""
+        return max(i for i, first in enumerate(self.first) if first <= layer)
 
 
-def recognise(checkpoint: Checkpoint) -> Family:
-    """The family of a checkpoint: by its config's `model_type`, else by tensor names.
-
-    A GGUF's `model_type` may be llama.cpp's name of an architecture.
-
-    Raises:
-        ArchitectureError: no table fits; the message names those there are.
-    """
-    model_type = checkpoint.config.get("model_type")
-    known = [load_family(name) for name in family_names()]
-    if isinstance(model_type, str):
-        for family in known:
-            if model_type in family.model_types:
-                return family
-        for family in known:
-            if family.gguf and model_type in family.gguf.architectures:
-                return family
-    else:
-        for family in known:
-            # Any projection will do: a model of another family has none of these names.
-            found = (family.find(name) for name in checkpoint.tensors)
-            if any(entry and entry[1].role in PROJECTIONS for entry in found):
-                return family
-    what = f"model_type {model_type!r}" if model_type else "these tensor names"
-    types = ", ".join(sorted(t for family in known for t in family.model_types))
-    raise ArchitectureError(
-        f"{checkpoint.path}: unknown architecture: {printable(what)} (known: {types})"
-    )
+def refuse_generic(model: Model, what: str) -> None:
+    """Raise ArchitectureError where nothing is known of the axes that `what` needs."""
+    if model.family.is_generic:
+        named = model.checkpoint.config.get("model_type")
+        told = f"architecture {printable(str(named), 80)!r}" if named else "these tensor names"
+        raise ArchitectureError(
+            f"{model.checkpoint.path}: no table knows {told}: {what} needs to know what the axes "
+            "of its tensors are"
+        )
 
 
-def describe(checkpoint: Checkpoint, strict: bool = True) -> Model:
+def describe(checkpoint: Checkpoint, strict: bool = True, family: Family | None = None) -> Model:
     """Name every tensor of `checkpoint`.
 
     Args:
         strict: refuse a tensor the family has no place for; else it is one of `strangers`.
+        family: its family; as it is recognised by default.
 
     Raises:
-        ArchitectureError: an adapter, an unknown family, no layers, or a tensor the family has no
-            place for (if `strict`).
+        ArchitectureError: an adapter, no layers, or a tensor the family has no place for (if
+            `strict`).
     """
     refuse_adapter(checkpoint.path, checkpoint.adapter)
-    family = recognise(checkpoint)
-    layers: dict[int, dict[Role, list[TensorInfo]]] = {}
-    outside: dict[Role, list[TensorInfo]] = {}
-    roles: dict[str, TensorRole] = {}
+    family = recognise(checkpoint) if family is None else family
+    strip, add = spelling(family, checkpoint.tensors)
+    found = []
     strangers: list[TensorInfo] = []
+    taken = set()
     for name, tensor in checkpoint.tensors.items():
-        found = family.find(name)
-        if found is None or len(tensor.shape) != len(found[1].axes or tensor.shape):
+        at = family.locate(respelled(name, strip, add))
+        if at is None and (strip or add):
+            at = family.locate(name)
+        number, role = None, None
+        if at is not None:
+            number, role = at.number, family.role(at)
+        elif (buffer := family.buffer(name)) is not None:
+            number, role = buffer
+        elif strip:
+            # A language model's neighbours: a vision tower, a projector.
+            role = own_role(name)
+        is_doubled = at is not None and at in taken
+        if role is None or is_doubled or len(tensor.shape) != len(role.axes or tensor.shape):
             if not strict:
                 strangers.append(tensor)
                 continue
@@ -129,11 +193,37 @@ def describe(checkpoint: Checkpoint, strict: bool = True) -> Model:
                 f"{checkpoint.path}: tensor {printable(name)!r} of shape {list(tensor.shape)} "
                 f"has no place in family {family.name}"
             )
-        layer, role = found
-        place = outside if layer is None else layers.setdefault(layer, {})
-        place.setdefault(role.role, []).append(tensor)
-        roles[name] = role
-    if not layers:
+        taken.add(at)
+        found.append((tensor, at, number, role))
+    depths = [0] * len(family.stacks)
+    for _, at, _, _ in found:
+        if at is not None and at.stack is not None and at.number is not None:
+            depths[at.stack] = max(depths[at.stack], at.number + 1)
+    first = tuple(sum(depths[:index]) for index in range(len(depths)))
+    return _assembled(checkpoint, family, found, first, tuple(strangers))
+
+
+def _assembled(
+    checkpoint: Checkpoint,
+    family: Family,
+    found: list[Any],
+    first: tuple[int, ...],
+    strangers: tuple[TensorInfo, ...],
+) -> Model:
+    layers: dict[int, dict[Role, list[tuple[TensorInfo, int | None]]]] = {}
+    outside: dict[Role, list[tuple[TensorInfo, int | None]]] = {}
+    roles: dict[str, TensorRole] = {}
+    places: dict[str, Place] = {}
+    for tensor, at, number, role in found:
+        expert = at.expert if at is not None else None
+        layer = number
+        if at is not None:
+            layer = None if at.stack is None else first[at.stack] + number
+            places[tensor.name] = Place(layer, numbered(at.key, expert), expert)
+        modules = outside if layer is None else layers.setdefault(layer, {})
+        modules.setdefault(role.role, []).append((tensor, expert))
+        roles[tensor.name] = role
+    if not layers and not family.is_generic:
         raise ArchitectureError(f"{checkpoint.path}: no layers among {len(roles)} tensors")
     return Model(
         checkpoint,
@@ -141,9 +231,44 @@ def describe(checkpoint: Checkpoint, strict: bool = True) -> Model:
         {n: _modules(n, layers[n]) for n in sorted(layers)},
         _modules(None, outside),
         roles,
-        tuple(strangers),
+        places,
+        first,
+        strangers,
     )
 
 
-def _modules(layer: int | None, found: Mapping[Role, list[TensorInfo]]) -> dict[Role, Module]:
-    return {role: Module(layer, role, tuple(tensors)) for role, tensors in found.items()}
+def _modules(
+    layer: int | None, found: Mapping[Role, list[tuple[TensorInfo, int | None]]]
+) -> dict[Role, Module]:
+    modules = {}
+    for role, entries in found.items():
+        tensors, experts = zip(*entries, strict=True)
+        known = experts if any(expert is not None for expert in experts) else ()
+        modules[role] = Module(layer, role, tensors, known)
+    return modules
+
+
+def describe_both(
+    original: Checkpoint, pruned: Checkpoint, strict: bool = True
+) -> tuple[Model, Model]:
+    """Name the tensors of two models in one way.
+
+    Where only one of them says of what type it is, the other is taken to be of it too.
+
+    Raises:
+        ArchitectureError: as `describe`; or models of two families.
+    """
+    families = [recognise(checkpoint) for checkpoint in (original, pruned)]
+    if says_type(original) != says_type(pruned):
+        families = [families[0] if says_type(original) else families[1]] * 2
+    if any(family.is_generic for family in families):
+        families = [generic_family(checkpoint.tensors) for checkpoint in (original, pruned)]
+    before, after = (
+        describe(checkpoint, strict, family)
+        for checkpoint, family in zip((original, pruned), families, strict=True)
+    )
+    if before.family.name != after.family.name:
+        raise ArchitectureError(
+            f"{pruned.path}: a {after.family.name} model, the original is {before.family.name}"
+        )
+    return before, after

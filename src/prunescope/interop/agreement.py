@@ -14,9 +14,10 @@ def check_sizes(model: Model) -> None:
         CheckpointError: two axes of one space differ, an axis is no whole number of heads, or
             the query heads of a layer cannot share its KV heads.
     """
-    config, spaces, found = model.checkpoint.config, model.family.spaces, layout(model)
+    config, found = model.config, layout(model)
     for (_, key), axes in found.axes.items():
-        space, rows = spaces[key], found.unit_rows.get(key, 1)
+        space = found.space(key)
+        rows = found.unit_rows.get(space.name, 1)
         expected, source = axes[0].length, f"{axes[0].tensor.name!r} has"
         stated = config.get(space.config)
         if not space.per_layer and isinstance(stated, int):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from prunescope.architecture import Role, recognise
 from prunescope.checkpoint import Checkpoint, TensorInfo
-from prunescope.errors import ArchitectureError, CheckpointError
+from prunescope.errors import CheckpointError
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,8 @@ def _tied_roles(checkpoint: Checkpoint) -> dict[str, Role]:
     """Roles of tied tensors; none where transformers would not tie them again."""
     if checkpoint.config.get("tie_word_embeddings") is not True:
         return {}
-    try:
-        family = recognise(checkpoint)
-    except ArchitectureError:
-        # Both names load in any case.
-        return {}
+    # Of a family that no table knows, there are no such roles: both names load in any case.
+    family = recognise(checkpoint)
     names = {*checkpoint.shared, *checkpoint.shared.values()}
     found = {name: family.find(name) for name in names}
     return {name: entry[1].role for name, entry in found.items() if entry}

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prunescope.analysis.record import Gqa
-from prunescope.architecture import Model, Role
+from prunescope.architecture import Model, Role, refuse_generic
 from prunescope.checkpoint import TensorInfo
 from prunescope.errors import ArchitectureError
 
@@ -96,6 +96,7 @@ def group_of(model: Model, layer: int, kind: str, gqa: Gqa = "group") -> Group:
     Raises:
         ArchitectureError: the layer lacks one of the group's modules, or its axes do not agree.
     """
+    _check_prunable(model)
     spec, spaces = model.family.groups[kind], model.family.spaces
     where = f"{model.checkpoint.path}: layer {layer}"
     lengths: dict[str, int] = {}
@@ -150,6 +151,12 @@ def hidden_group(model: Model) -> Group:
     Raises:
         ArchitectureError: no tensor has such an axis, or two differ in length.
     """
+    _check_prunable(model)
+    if model.family.name.startswith("gemma"):
+        raise ArchitectureError(
+            f"{model.checkpoint.path}: a {model.family.name} model scales its embedding by the "
+            "hidden size: cutting that would change every activation"
+        )
     members: list[Member] = []
     for name, role in model.roles.items():
         tensor = model.checkpoint.tensors[name]
@@ -184,3 +191,12 @@ def _rows_of_unit(model: Model, key: str | None, where: str) -> int:
             raise ArchitectureError(f"{where}: {key} is not known without a config.json")
         raise ArchitectureError(f"{where}: config.json does not give {key}")
     return model.head_dim
+
+
+def _check_prunable(model: Model) -> None:
+    refuse_generic(model, "prune")
+    if not model.family.prunable:
+        raise ArchitectureError(
+            f"{model.checkpoint.path}: a {model.family.name} model can be measured, not pruned: "
+            "its projections are fused, or it has experts, or no attention like Llama's"
+        )

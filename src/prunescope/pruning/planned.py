@@ -28,8 +28,7 @@ def planned(model: Model, targets: Sequence[Target]) -> Checkpoint:
             cuts |= _of_tied(model, target)
     tensors: dict[str, TensorInfo] = {}
     for name, info in model.checkpoint.tensors.items():
-        place = model.family.place(name)
-        if place is not None and place[0] in gone:
+        if model.place(name)[0] in gone:
             continue
         shape = tuple(length - cuts.get((name, axis), 0) for axis, length in enumerate(info.shape))
         owner = tensors.get(info.shared_with) if info.shared_with is not None else None

@@ -78,12 +78,12 @@ def renumbered(model: Model, cuts: Sequence[Cut]) -> dict[str, str]:
     numbers = {layer: number for number, layer in enumerate(left)} if left is not None else None
     names = {}
     for name in model.checkpoint.tensors:
-        place = model.family.place(name)
-        layer = place[0] if place is not None else None
-        if place is None or layer is None or numbers is None:
+        layer, _ = model.place(name)
+        if layer is None or numbers is None:
             names[name] = name
         elif layer in numbers:
-            names[name] = f"{model.family.layer_prefix}{numbers[layer]}.{place[1]}"
+            # An expert's number, where there is one, comes later.
+            names[name] = name.replace(f".{layer}.", f".{numbers[layer]}.", 1)
     return names
 
 

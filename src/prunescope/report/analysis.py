@@ -6,7 +6,7 @@ from prunescope.analysis.compare import Comparison, ModuleComparison, RoleVerdic
 from prunescope.analysis.counts import Counts
 from prunescope.analysis.tabular import dimensions
 from prunescope.report.console import Justify, Screen
-from prunescope.report.layers import layer_ranges, ties
+from prunescope.report.layers import layer_ranges, notes, ties
 from prunescope.report.messages import Messages
 
 _DEPTH_NOTES = {
@@ -44,6 +44,8 @@ def _layers(comparison: Comparison, screen: Screen, say: Messages) -> None:
     ]
     justify: list[Justify] = ["right", "right", "right", "right", "right", "left"]
     screen.table([*(say(h) for h in headers), ""], rows, justify)
+    for line in notes(comparison.original, say):
+        screen.line(line, "yellow")
     before, after = (len(m.layers) for m in (comparison.original, comparison.pruned))
     if before != after or comparison.matched.source != "numbers":
         screen.line(say(_DEPTH_NOTES[comparison.matched.source], a=before, b=after), "yellow")

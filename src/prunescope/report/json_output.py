@@ -29,6 +29,8 @@ def analysis_json(comparison: Comparison, verification: Verification | None = No
             "pruned": comparison.pruned.checkpoint.path,
             "family": comparison.original.family.name,
             "layers_matched_by": comparison.matched.source,
+            "generic": comparison.original.family.is_generic,
+            "stacks": comparison.original.stacks,
             "parameters": _counts(comparison.parameters),
             "layers": [
                 {

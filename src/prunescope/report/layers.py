@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from prunescope.architecture import Model
 from prunescope.errors import printable
+from prunescope.report.messages import Messages
 
 
 def layer_ranges(layers: Iterable[int]) -> str:
@@ -21,3 +23,16 @@ def layer_ranges(layers: Iterable[int]) -> str:
 def ties(shared: Mapping[str, str]) -> str:
     """Tied tensors as `lm_head.weight = model.embed_tokens.weight`."""
     return printable(", ".join(f"{name} = {owner}" for name, owner in shared.items()))
+
+
+def notes(model: Model, say: Messages) -> list[str]:
+    """What is to be known of the layers and modules that tables list, a line each."""
+    lines = []
+    if model.family.is_generic:
+        named = model.checkpoint.config.get("model_type")
+        lines.append(say("generic_note", type=printable(str(named or "?"), 80)))
+    stacks = {name: numbers for name, numbers in model.stacks.items() if numbers}
+    if len(stacks) > 1:
+        told = "; ".join(f"{printable(n, 80)} {layer_ranges(of)}" for n, of in stacks.items())
+        lines.append(say("stacks_note", stacks=told))
+    return lines

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from prunescope.analysis.sparsity_result import ModelSparsity, Sparsity
 from prunescope.analysis.value_statistics import Values
 from prunescope.analysis.zero_patterns import Share
-from prunescope.architecture import PROJECTIONS, Role
+from prunescope.architecture import Role, tabled
 from prunescope.errors import printable
 from prunescope.report.console import Justify, Screen
-from prunescope.report.layers import ties
+from prunescope.report.layers import notes, ties
 from prunescope.report.messages import Messages
 
 _MAX_NAMES = 10
@@ -24,6 +24,8 @@ def print_sparsity(found: ModelSparsity, screen: Screen, say: Messages) -> None:
     _patterns(by_role, screen, say)
     screen.line()
     screen.line(say("zeros_total", n=total.zeros.count, total=total.zeros.total, p=_percent(total)))
+    for line in notes(found.model, say):
+        screen.line(line, "yellow")
     shared = found.model.checkpoint.shared
     if shared:
         screen.line(say("tied", names=ties(shared)))
@@ -100,7 +102,7 @@ def _names(names: list[str]) -> str:
 
 def _layers(found: ModelSparsity, screen: Screen, say: Messages) -> None:
     modules = found.by_module()
-    roles = [role for role in PROJECTIONS if any(role is r for _, r in modules)]
+    roles = tabled(role for layer, role in modules if layer is not None)
     rows = []
     for layer in found.model.layers:
         shares = [modules[layer, r].zeros if (layer, r) in modules else None for r in roles]

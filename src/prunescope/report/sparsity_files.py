@@ -24,6 +24,7 @@ def sparsity_json(found: ModelSparsity) -> str:
             "schema": "prunescope.sparsity/1",
             "model": found.model.checkpoint.path,
             "family": found.model.family.name,
+            "generic": found.model.family.is_generic,
             "total": found.total.record(),
             "modules": [
                 {"module": role.title, **of.record()} for role, of in found.by_role().items()

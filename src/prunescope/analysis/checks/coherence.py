@@ -51,7 +51,7 @@ def _units(after: Layout) -> Iterator[Finding]:
         if space.name not in after.unit_rows:
             yield finding("skip", "no_unit", space=space.name, unit=space.unit or "")
     for (layer, space_name), axes in after.axes.items():
-        rows = after.unit_rows.get(space_name, 1)
+        rows = after.unit_rows.get(after.space(space_name).name, 1)
         for length in sorted({axis.length for axis in axes}):
             if not length or length % rows:
                 counts = {"length": length, "rows": rows}

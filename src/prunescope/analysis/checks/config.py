@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from prunescope.analysis.axes import Layout, stated, stated_of
 from prunescope.analysis.checks.check import Check, Finding, Verdict, finding, judged
 from prunescope.checkpoint.gguf_config import PER_LAYER
 
-DEPTH = "num_hidden_layers"
 PICKLED = "prunescope.class"
 
 
@@ -27,7 +27,7 @@ def config_check(after: Layout, before: Layout | None) -> Check:
 
 def _counts(after: Layout, verdict: Verdict) -> Iterator[Finding]:
     for layer, name in after.axes:
-        space = after.model.family.spaces[name]
+        space = after.space(name)
         said, found = stated(after.model, space, layer), after.units(layer, name)
         if said is None or found is None or said == found:
             continue
@@ -35,9 +35,13 @@ def _counts(after: Layout, verdict: Verdict) -> Iterator[Finding]:
 
 
 def _depth(after: Layout, verdict: Verdict) -> Iterator[Finding]:
-    said, found = stated_of(after.model, DEPTH, None), len(after.model.layers)
-    if said is not None and said != found:
-        yield finding(verdict, "config_says", key=DEPTH, stated=said, found=found)
+    model = after.model
+    counts = Counter(model.stack_of(layer) for layer in model.layers)
+    for number, stack in enumerate(model.family.stacks):
+        said, found = stated_of(model, stack.depth, None), counts[number]
+        more = stated_of(model, stack.more, None) if stack.more else None
+        if said is not None and found not in (said, said + (more or 0)):
+            yield finding(verdict, "config_says", key=stack.depth, stated=said, found=found)
     sparse = after.model.checkpoint.config.get(PER_LAYER)
     known = {str(layer) for layer in after.model.layers}
     strange = sorted(set(sparse) - known) if isinstance(sparse, dict) else []
@@ -52,7 +56,7 @@ def _flags(after: Layout, verdict: Verdict) -> Iterator[Finding]:
         return
     there = {axis.key for axes in after.axes.values() for axis in axes}
     for key, tensors in model.family.flags.items():
-        said = model.checkpoint.config.get(key) is True
+        said = model.config.get(key) is True
         missing = sorted(set(tensors) - there) if said else []
         unannounced = [] if said else sorted(set(tensors) & there)
         if missing:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from prunescope.analysis.axes import stated
 from prunescope.analysis.checks.check import Check, Finding, Verdict, finding, judged
 from prunescope.architecture import Model, Role
+from prunescope.architecture.family import ANY, Stack, numbered
 from prunescope.checkpoint.dtypes import TORCH_DTYPES
+
+_MAX_EXPERTS = 4096
 
 
 def content_checks(after: Model, before: Model | None) -> tuple[Check, ...]:
@@ -20,13 +24,13 @@ def content_checks(after: Model, before: Model | None) -> tuple[Check, ...]:
 
 def _keys(model: Model, layer: int | None) -> set[str]:
     modules = model.outside if layer is None else model.layers.get(layer, {})
-    found = (
-        model.family.place(tensor.name)
+    return {
+        model.places[tensor.name].key
         for module in modules.values()
         if module.role is not Role.BUFFER
         for tensor in module.tensors
-    )
-    return {place[1] for place in found if place is not None}
+        if tensor.name in model.places
+    }
 
 
 def _tensors(after: Model, before: Model | None) -> Iterator[Finding]:
@@ -36,23 +40,59 @@ def _tensors(after: Model, before: Model | None) -> Iterator[Finding]:
     missing = set(range(max(after.layers) + 1)) - set(after.layers)
     if missing:
         yield Finding("fail", "layers_missing", layers=tuple(sorted(missing)))
+    yield from _outside(after, before)
+    for index in range(len(after.family.stacks)):
+        numbers = [layer for layer in after.layers if after.stack_of(layer) == index]
+        # What some layers have, all should have, unless the original is the judge.
+        common = _needed(after, index).union(*(_keys(after, layer) for layer in numbers))
+        for layer in numbers:
+            found = _keys(after, layer)
+            if before is not None and layer in before.layers:
+                wanted = _keys(before, layer)
+            else:
+                wanted = _of_its_kind(after.family.stacks[index], common, found)
+            yield from _differences(layer, wanted, found)
+
+
+def _outside(after: Model, before: Model | None) -> Iterator[Finding]:
     family = after.family
-    needed = {key for key in family.layer if key not in family.optional}
-    # What some layers have, all should have, unless the original is the judge.
-    common = needed.union(*(_keys(after, layer) for layer in after.layers))
+    # Whether a head is stored is a matter of ties.
     heads = {key for key, role in family.model.items() if role.role is Role.HEAD}
-    for layer in (None, *after.layers):
-        found = _keys(after, layer)
-        is_known = before is not None and (layer is None or layer in before.layers)
-        wanted = _keys(before, layer) if before is not None and is_known else common
-        if layer is None:
-            # Whether a head is stored is a matter of ties.
-            wanted = (wanted if is_known else set(family.model)) - heads
-            found -= heads
-        for key in sorted(wanted - found):
-            yield finding("fail", "missing", layer, tensor=key)
-        for key in sorted(found - wanted):
-            yield finding("fail", "extra", layer, tensor=key)
+    wanted = set(family.model) - family.optional_model if before is None else _keys(before, None)
+    found = _keys(after, None)
+    if before is None:
+        wanted |= found & family.optional_model
+    yield from _differences(None, wanted - heads, found - heads)
+
+
+def _differences(layer: int | None, wanted: set[str], found: set[str]) -> Iterator[Finding]:
+    for key in sorted(wanted - found):
+        yield finding("fail", "missing", layer, tensor=key)
+    for key in sorted(found - wanted):
+        yield finding("fail", "extra", layer, tensor=key)
+
+
+def _needed(model: Model, index: int) -> set[str]:
+    """What every layer of a stack has, each expert by itself."""
+    stack = model.family.stacks[index]
+    experts = model.family.spaces.get("experts")
+    count = stated(model, experts, None) if experts is not None else None
+    needed = {key for key in stack.layer if key not in stack.optional}
+    single = {key for key in needed if ANY not in key}
+    # A config may claim more than there can be.
+    numbers = range(min(count or 0, _MAX_EXPERTS))
+    return single | {numbered(key, n) for key in needed - single for n in numbers}
+
+
+def _of_its_kind(stack: Stack, keys: set[str], found: set[str]) -> set[str]:
+    """Those of `keys` that a layer with the tensors `found` should have."""
+    wanted = set(keys)
+    for answers in stack.kinds.values():
+        given = [starts for starts in answers.values() if any(k.startswith(starts) for k in found)]
+        for starts in answers.values():
+            if starts and starts not in given and (given or () in answers.values()):
+                wanted = {key for key in wanted if not key.startswith(starts)}
+    return wanted
 
 
 def _tied(after: Model, before: Model | None) -> Iterator[Finding]:
@@ -61,7 +101,7 @@ def _tied(after: Model, before: Model | None) -> Iterator[Finding]:
     if embedding is None or not config:
         yield finding("skip", "no_embedding" if config else "no_config")
         return
-    is_tied = config.get("tie_word_embeddings") is True
+    is_tied = config.get("tie_word_embeddings", after.family.tied) is True
     if head is None:
         verdict: Verdict = "pass" if is_tied else "fail"
         yield finding(verdict, "head_tied" if is_tied else "head_missing")
@@ -74,9 +114,9 @@ def _dtypes(after: Model, before: Model | None) -> Iterator[Finding]:
     for layer, modules in after.layers.items():
         for module in modules.values():
             for tensor in module.tensors:
-                place = after.family.place(tensor.name)
+                place = after.places.get(tensor.name)
                 if place is not None and module.role is not Role.BUFFER:
-                    found = kinds.setdefault(place[1], {})
+                    found = kinds.setdefault(place.key, {})
                     found.setdefault(tensor.dtype, []).append(layer)
     # A GGUF gives some layers more bits on purpose.
     if after.checkpoint.format != "GGUF":

@@ -26,8 +26,11 @@ _NAMES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-# LlamaConfig.validate_architecture; MistralConfig asks for nothing of the kind.
-_HEADS_DIVIDE = ("llama",)
+# LlamaConfig.validate_architecture and those like it; MistralConfig's, Qwen2Config's and
+# GemmaConfig's ask for nothing of the kind.
+_HEADS_DIVIDE = ("llama", "gemma2", "gemma3", "gemma3_text", "gpt_neox", "deepseek_v2")
+# What llama.cpp's `deci` computes: Llamas, but for the counts of each layer.
+_DECI = ("llama", "mistral", None)
 # Checks after which an engine computes something else, if it loads at all.
 _NEEDED = ("axes", "units", "grouping", "tensors", "config", "tied")
 
@@ -41,8 +44,11 @@ def loading_checks(after: Layout, checks: Sequence[Check]) -> tuple[Check, ...]:
     built = uneven if code is None else [finding("warn", "needs_code", file=code)]
     return (
         _engine("transformers", [*_transformers(after), *_hugging_face(after, built), *broken]),
-        _engine("vllm", [*_vllm(after), *_hugging_face(after, uneven), *broken]),
-        _engine("llama.cpp", [*_llama_cpp(after, uneven), *broken]),
+        _engine(
+            "vllm",
+            [*_built(after, "vllm"), *_vllm(after), *_hugging_face(after, uneven), *broken],
+        ),
+        _engine("llama.cpp", _built(after, "llama.cpp") or [*_llama_cpp(after, uneven), *broken]),
     )
 
 
@@ -50,17 +56,23 @@ def _engine(name: str, findings: list[Finding]) -> Check:
     return judged("loading", name, findings or [finding("pass", "loads")])
 
 
+def _built(after: Layout, engine: str) -> list[Finding]:
+    """Whether the engine has the architecture at all: as the family's table says."""
+    family = after.model.family
+    return [] if engine in family.engines else [finding("warn", "not_built", family=family.name)]
+
+
 def _uneven(after: Layout) -> list[Finding]:
     """The spaces that have not one length in all layers, as at most one finding."""
     found = []
-    for space in after.model.family.spaces.values():
-        lengths = {
-            axis.length
-            for layer in after.model.layers
-            for axis in after.axes.get((layer, space.name), ())
-        }
-        if len(lengths) > 1:
-            found.append(f"{space.name} {', '.join(map(str, sorted(lengths)))}")
+    by_space: dict[str, set[int]] = {}
+    for (layer, name), axes in after.axes.items():
+        if layer is not None:
+            lengths = by_space.setdefault(after.space(name).name, set())
+            lengths.update(axis.length for axis in axes)
+    for name in after.model.family.spaces:
+        if len(by_space.get(name, ())) > 1:
+            found.append(f"{name} {', '.join(map(str, sorted(by_space[name])))}")
     return [finding("warn", "layers_differ", lengths="; ".join(found))] if found else []
 
 
@@ -85,9 +97,10 @@ def _hugging_face(after: Layout, uneven: list[Finding]) -> Iterator[Finding]:
         return
     if not checkpoint.owns_home or not checkpoint.config:
         yield finding("warn", "needs_config")
-    heads = whole(checkpoint.config, "num_attention_heads")
-    hidden = whole(checkpoint.config, "hidden_size")
-    asked = checkpoint.config.get("model_type") in _HEADS_DIVIDE
+    config = after.model.config
+    heads = whole(config, "num_attention_heads")
+    hidden = whole(config, "hidden_size")
+    asked = config.get("model_type") in _HEADS_DIVIDE
     if asked and heads and hidden and hidden % heads:
         yield finding("warn", "heads_divide", heads=heads, hidden=hidden)
     if PICKLED in checkpoint.metadata:
@@ -121,6 +134,9 @@ def _llama_cpp(after: Layout, uneven: list[Finding]) -> Iterator[Finding]:
     checkpoint = after.model.checkpoint
     architecture = checkpoint.config.get("model_type")
     if checkpoint.format != "GGUF":
-        yield finding("pass", "convert_gguf") if not uneven else finding("warn", "deci_needed")
+        if uneven and architecture not in _DECI:
+            yield from uneven
+        else:
+            yield finding("warn", "deci_needed") if uneven else finding("pass", "convert_gguf")
     elif uneven and architecture != "deci":
         yield finding("warn", "not_deci", architecture=str(architecture))

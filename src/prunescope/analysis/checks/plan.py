@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from prunescope.analysis.axes import Layout
+from prunescope.analysis.axes import Layout, Place
 from prunescope.analysis.checks.check import Check, Finding, Source, Verdict, finding, judged
 from prunescope.analysis.counts import Counts
 from prunescope.analysis.expectation import Expectation, is_cut
@@ -63,15 +63,16 @@ def _untouched(before: Layout, after: Layout, expected: Expectation) -> Iterator
                 touched = True
                 continue
             for space in spec.spaces:
-                for old, new in _changes(before, after, (layer, space)):
-                    touched = True
-                    yield finding("fail", "touched", layer, space=space, old=old, new=new)
+                for place in before.of_space(layer, space):
+                    for old, new in _changes(before, after, place):
+                        touched = True
+                        yield finding("fail", "touched", layer, space=place[1], old=old, new=new)
         if not touched:
             alone.append(layer)
     yield Finding("pass", "untouched_layers", {"n": len(alone)}, tuple(alone))
 
 
-def _changes(before: Layout, after: Layout, place: tuple[int, str]) -> set[tuple[int, int]]:
+def _changes(before: Layout, after: Layout, place: Place) -> set[tuple[int, int]]:
     old = {axis.key: axis.length for axis in before.axes.get(place, ())}
     pairs = {(old.get(a.key, a.length), a.length) for a in after.axes.get(place, ())}
     return {(a, b) for a, b in pairs if a != b}
@@ -136,14 +137,13 @@ def _directions(before: Layout, after: Layout, record: PruningRecord | None) -> 
 
     And those of the whole model that pruning.json says were cut.
     """
-    spaces = before.model.family.spaces
     groups = record.model.values() if record is not None else ()
     recorded = {space for group in groups if group.removed for space in group.kept}
     for place, axes in after.axes.items():
         old = {(axis.layer, axis.key): axis.length for axis in before.axes.get(place, ())}
         for axis in axes:
             was = old.get((axis.layer, axis.key), axis.length)
-            may_shrink = spaces[place[1]].per_layer or place[1] in recorded
+            may_shrink = after.space(place[1]).per_layer or place[1] in recorded
             if was == axis.length or (was > axis.length and may_shrink):
                 continue
             values: dict[str, str | int] = {

@@ -184,7 +184,7 @@ def _spans(cut: int, length: int, step: int) -> Iterator[tuple[int, int]]:
 def _finite(model: Model, found: list[_Seen]) -> Iterator[Finding]:
     for seen in found:
         if seen.nan or seen.infinite:
-            layer, key = model.family.place(seen.tensor.name) or (None, seen.tensor.name)
+            layer, key = model.place(seen.tensor.name)
             counts = {"nan": seen.nan, "infinite": seen.infinite}
             yield finding("fail", "not_finite", layer, tensor=key, **counts)
 
@@ -192,7 +192,7 @@ def _finite(model: Model, found: list[_Seen]) -> Iterator[Finding]:
 def _zeros(model: Model, found: list[_Seen]) -> Iterator[Finding]:
     """Of a layer's matrices: rows of an embedding are zero where a token was never trained."""
     for seen in found:
-        layer, key = model.family.place(seen.tensor.name) or (None, seen.tensor.name)
+        layer, key = model.place(seen.tensor.name)
         if len(seen.tensor.shape) < 2 or layer is None:
             continue
         rows, columns = (int(np.count_nonzero(~marks)) for marks in (seen.rows, seen.columns))

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 # Space → original indices of what is left; None for all of it.
 Kept = Mapping[str, "Array | None"]
-_HEAD_DIM = "head_dim"
 
 
 def trace_layer(
@@ -74,10 +73,17 @@ def _trace(
         )
     kept = dict(known)
     spaces = {}
+    units = {space: unit for p in pairs for space, unit in zip(p.axes, p.unit, strict=True)}
     for name, found in members.items():
-        rows = reader.head_dim if reader.after.family.spaces[name].unit == _HEAD_DIM else 1
+        is_heads = units[name] is not None and units[name] == _head_unit(reader)
+        rows = reader.head_dim if is_heads else 1
         spaces[name], kept[name] = trace_space(name, rows or 1, found)
     return spaces, tuple(_confirm(pair, kept) for pair in rest)
+
+
+def _head_unit(reader: Reader) -> str | None:
+    heads = reader.after.family.spaces.get("heads")
+    return heads.unit if heads is not None else None
 
 
 def _check_width(reader: Reader, pair: Pair, axis: int, kept: Array | None) -> None:

@@ -22,7 +22,7 @@ else:
 
 # So many that what Python itself does for each chunk takes no time.
 _CHUNK_BYTES = 1 << 21
-# Whose rows llama.cpp stores in another order.
+# Whose rows llama.cpp stores in another order, in some families.
 _PERMUTED = (Role.Q, Role.K)
 
 
@@ -89,7 +89,8 @@ def read_matrix(
     """
     rows, columns = (*info.shape, 1, 1)[:2]
     order = None
-    if model.checkpoint.format == "GGUF" and role in _PERMUTED:
+    is_permuted = model.family.gguf is not None and model.family.gguf.permuted
+    if model.checkpoint.format == "GGUF" and is_permuted and role in _PERMUTED:
         order = _llama_cpp_order(info, rows, head_dim)
     if info.parts or info.dtype not in WORDS:
         decode = quantised(weights, info, model.checkpoint.config)

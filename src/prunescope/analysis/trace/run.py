@@ -14,6 +14,7 @@ from prunescope.analysis.trace.layers import trace_layer, trace_outside
 from prunescope.analysis.trace.pairs import Reader
 from prunescope.analysis.trace.results import Trace
 from prunescope.analysis.trace.shared import locate_hidden, match_depth
+from prunescope.architecture import refuse_generic
 from prunescope.checkpoint import Checkpoint
 from prunescope.checkpoint.weights import WeightMap
 
@@ -36,6 +37,7 @@ def trace(
         CheckpointError: weights that are not here, or of a type that cannot be compared.
     """
     before, after = describe_pair(original, pruned)
+    refuse_generic(after, "trace")
     with WeightMap() as weights:
         reader = Reader(weights, before, after, before.head_dim or after.head_dim)
         outside = reader.pairs(before.outside, after.outside)

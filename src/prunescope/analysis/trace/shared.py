@@ -10,7 +10,8 @@ from prunescope.analysis.trace.matrices import Matrix, read_matrix
 from prunescope.analysis.trace.pairs import Pair, Reader
 from prunescope.analysis.trace.spaces import Member
 from prunescope.analysis.trace.width import locate_shared
-from prunescope.architecture import PROJECTIONS, Model, Module, Role
+from prunescope.architecture import Model, Module, Role
+from prunescope.architecture.roles import MATRICES
 from prunescope.checkpoint import TensorInfo
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import ArchitectureError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 HIDDEN = "hidden"
 # Whose rows tell layers apart; the value projection is small and never permuted.
-_TELLING = (Role.V, *(role for role in PROJECTIONS if role is not Role.V))
+_TELLING = (Role.V, *(role for role in MATRICES if role is not Role.V))
 
 
 def layers_by_weights(before: Model, after: Model) -> dict[int, int | None]:

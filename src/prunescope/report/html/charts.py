@@ -11,7 +11,7 @@ from prunescope.analysis.breakdown import Component, by_component
 from prunescope.analysis.compare import LayerComparison
 from prunescope.analysis.kept import Kept, KeptUnits
 from prunescope.analysis.overview import Overview, PrunedOverview
-from prunescope.architecture import PROJECTIONS, Role
+from prunescope.architecture import Role
 from prunescope.report.html.said import Said, both, said
 from prunescope.report.trace_findings import space_title
 
@@ -62,12 +62,9 @@ def _model(one: PrunedOverview, name: str, target: float | None, stretches: int)
         "name": name,
         "layers": [[layer.layer, _rounded(layer.parameters.sparsity)] for layer in layers],
         "lines": [[value, text.pair()] for value, text in lines],
-        "modules": [role.name for role in PROJECTIONS if role in roles],
+        "modules": [role.name for role in roles],
         # One row a layer, in the order of `modules`; null where it has no such module.
-        "heat": [
-            [layer.layer, *(_sparsity(layer, role) for role in PROJECTIONS if role in roles)]
-            for layer in layers
-        ],
+        "heat": [[layer.layer, *(_sparsity(layer, role) for role in roles)] for layer in layers],
         "kept": _kept(one.kept, stretches),
         "bytes": [
             [component_title(component).pair(), counts.original, counts.pruned]

@@ -222,6 +222,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "layers differ, and the folder's {file} builds them: needs trust_remote_code=True "
         "(prunescope.load does not)",
     ),
+    "why_not_built": (
+        "此引擎没有 {family} 架构",
+        "it has no architecture {family}",
+    ),
     "why_needs_config": (
         "权重旁没有 config.json",
         "there is no config.json beside the weights",
