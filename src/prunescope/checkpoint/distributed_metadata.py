@@ -9,7 +9,7 @@ filesystem.py). Its classes' modules have moved between versions, so only their 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,20 +67,9 @@ def read_metadata(file: File) -> SavedState:
     Raises:
         CheckpointError: it is no pickled Metadata, or one whose parts are malformed.
     """
-    if file.size > MAX_PICKLE:
-        raise CheckpointError(file, f"metadata is over {MAX_PICKLE >> 20} MiB")
-    try:
-        root = interpret(file.read(0, file.size)).root
-    except PickleError as err:
-        raise CheckpointError(file, str(err)) from None
-    fields = _fields(root, "Metadata")
-    if fields is None:
-        raise CheckpointError(file, "is no metadata of torch.distributed.checkpoint")
-    stored = fields.get("storage_data")
-    if not isinstance(stored, Dict):
-        raise CheckpointError(file, "says nowhere where its tensors are stored")
+    fields, stored = _read(file)
     planner, entries = fields.get("planner_data"), fields.get("state_dict_metadata")
-    if any(isinstance(d, Dict) and len(d.pairs) > MAX_ENTRIES for d in (stored, planner, entries)):
+    if any(isinstance(d, Dict) and len(d.pairs) > MAX_ENTRIES for d in (planner, entries)):
         raise CheckpointError(file, f"lists over {MAX_ENTRIES} entries")
     paths = planner.by_name() if isinstance(planner, Dict) else {}
     tensors, pieces = {}, 0
@@ -93,6 +82,34 @@ def read_metadata(file: File) -> SavedState:
                 raise CheckpointError(file, f"lists over {MAX_PIECES} pieces of tensors")
             tensors[name] = _saved(name, found, paths.get(name), file)
     return SavedState(tensors, _places(stored, file))
+
+
+def read_places(file: File) -> Iterator[Place]:
+    """Everything that a `.metadata` file says is stored, of tensors and of other objects.
+
+    Raises:
+        CheckpointError: it is no pickled Metadata, or one whose parts are malformed.
+    """
+    return (place for _, place in _stored(_read(file)[1], file))
+
+
+def _read(file: File) -> tuple[dict[str, Any], Dict]:
+    """The attributes of the `Metadata`, and which of them says where things are stored."""
+    if file.size > MAX_PICKLE:
+        raise CheckpointError(file, f"metadata is over {MAX_PICKLE >> 20} MiB")
+    try:
+        root = interpret(file.read(0, file.size)).root
+    except PickleError as err:
+        raise CheckpointError(file, str(err)) from None
+    fields = _fields(root, "Metadata")
+    if fields is None:
+        raise CheckpointError(file, "is no metadata of torch.distributed.checkpoint")
+    stored = fields.get("storage_data")
+    if not isinstance(stored, Dict):
+        raise CheckpointError(file, "says nowhere where its tensors are stored")
+    if len(stored.pairs) > MAX_ENTRIES:
+        raise CheckpointError(file, f"lists over {MAX_ENTRIES} entries")
+    return fields, stored
 
 
 def _saved(name: str, fields: Mapping[str, Any], path: Any, file: File) -> Saved:
@@ -132,23 +149,29 @@ def _path(name: str, path: Any) -> tuple[str, ...]:
 
 def _places(stored: Dict, file: File) -> dict[tuple[str, Sizes], Place]:
     places: dict[tuple[str, Sizes], Place] = {}
-    for index, info in stored.pairs:
-        key, place = _fields(index, "MetadataIndex"), _fields(info, "_StorageInfo")
-        if key is None or place is None or not isinstance(key.get("fqn"), str):
-            raise CheckpointError(file, "storage_data has an entry that is none")
+    for key, place in _stored(stored, file):
         start = _sizes(key.get("offset"))
         if start is None:
             # Bytes of an object that is no tensor.
             continue
-        name, offset, length = (place.get(k) for k in ("relative_path", "offset", "length"))
-        if not isinstance(name, str) or not (is_count(offset) and is_count(length)):
-            raise CheckpointError(file, f"tensor {key['fqn']!r} has no place in a file")
-        if place.get("transform_descriptors"):
-            raise CheckpointError(file, f"tensor {key['fqn']!r} is stored transformed (compressed)")
         if (key["fqn"], start) in places:
             raise CheckpointError(file, f"a piece of tensor {key['fqn']!r} is listed twice")
-        places[key["fqn"], start] = Place(name, offset, length)
+        places[key["fqn"], start] = place
     return places
+
+
+def _stored(stored: Dict, file: File) -> Iterator[tuple[dict[str, Any], Place]]:
+    """The attributes of each `MetadataIndex`, its `fqn` a string, and the place that it has."""
+    for index, info in stored.pairs:
+        key, place = _fields(index, "MetadataIndex"), _fields(info, "_StorageInfo")
+        if key is None or place is None or not isinstance(key.get("fqn"), str):
+            raise CheckpointError(file, "storage_data has an entry that is none")
+        name, offset, length = (place.get(k) for k in ("relative_path", "offset", "length"))
+        if not isinstance(name, str) or not (is_count(offset) and is_count(length)):
+            raise CheckpointError(file, f"{key['fqn']!r} has no place in a file")
+        if place.get("transform_descriptors"):
+            raise CheckpointError(file, f"{key['fqn']!r} is stored transformed (compressed)")
+        yield key, Place(name, offset, length)
 
 
 def _fields(value: Any, name: str) -> dict[str, Any] | None:
