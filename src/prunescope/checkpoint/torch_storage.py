@@ -49,11 +49,13 @@ class StorageId:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a storage's bytes lie: `offset` counts as in `TensorInfo`."""
+    """Where a storage's bytes lie: `offset` counts as in `TensorInfo`; and their CRC-32, 0 where
+    that is not stated."""
 
     offset: int
     nbytes: int
     record: int | None = None
+    crc: int = 0
 
 
 def storage_id(value: Any) -> StorageId | None:
