@@ -17,7 +17,7 @@ from prunescope.checkpoint.dtypes import TORCH_DTYPES
 from prunescope.checkpoint.pickle_machine import MAX_PICKLE, interpret
 from prunescope.checkpoint.pickle_values import Call, Dict, Global, PickleError
 from prunescope.checkpoint.storage import File
-from prunescope.checkpoint.torch_storage import is_count
+from prunescope.checkpoint.torch_storage import is_count, is_shape
 from prunescope.errors import CheckpointError
 
 # A pickle within its bounds holds some 22,000 pieces as torch writes them; a stranger's may list
@@ -44,8 +44,8 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a piece is: `length` bytes from `offset` of the file `name`."""
+class Stretch:
+    """Where a piece lies: `length` bytes from `offset` of the file `name`."""
 
     name: str
     offset: int
@@ -58,7 +58,7 @@ class SavedState:
     somewhere is."""
 
     tensors: Mapping[str, Saved]
-    places: Mapping[tuple[str, Sizes], Place]
+    places: Mapping[tuple[str, Sizes], Stretch]
 
 
 def read_metadata(file: File) -> SavedState:
@@ -84,7 +84,7 @@ def read_metadata(file: File) -> SavedState:
     return SavedState(tensors, _places(stored, file))
 
 
-def read_places(file: File) -> Iterator[Place]:
+def read_places(file: File) -> Iterator[Stretch]:
     """Everything that a `.metadata` file says is stored, of tensors and of other objects.
 
     Raises:
@@ -147,8 +147,8 @@ def _path(name: str, path: Any) -> tuple[str, ...]:
     return (name,)
 
 
-def _places(stored: Dict, file: File) -> dict[tuple[str, Sizes], Place]:
-    places: dict[tuple[str, Sizes], Place] = {}
+def _places(stored: Dict, file: File) -> dict[tuple[str, Sizes], Stretch]:
+    places: dict[tuple[str, Sizes], Stretch] = {}
     for key, place in _stored(stored, file):
         start = _sizes(key.get("offset"))
         if start is None:
@@ -160,7 +160,7 @@ def _places(stored: Dict, file: File) -> dict[tuple[str, Sizes], Place]:
     return places
 
 
-def _stored(stored: Dict, file: File) -> Iterator[tuple[dict[str, Any], Place]]:
+def _stored(stored: Dict, file: File) -> Iterator[tuple[dict[str, Any], Stretch]]:
     """The attributes of each `MetadataIndex`, its `fqn` a string, and the place that it has."""
     for index, info in stored.pairs:
         key, place = _fields(index, "MetadataIndex"), _fields(info, "_StorageInfo")
@@ -171,7 +171,7 @@ def _stored(stored: Dict, file: File) -> Iterator[tuple[dict[str, Any], Place]]:
             raise CheckpointError(file, f"{key['fqn']!r} has no place in a file")
         if place.get("transform_descriptors"):
             raise CheckpointError(file, f"{key['fqn']!r} is stored transformed (compressed)")
-        yield key, Place(name, offset, length)
+        yield key, Stretch(name, offset, length)
 
 
 def _fields(value: Any, name: str) -> dict[str, Any] | None:
@@ -189,6 +189,4 @@ def _sizes(value: Any) -> Sizes | None:
     """A torch.Size; None where it is none."""
     if isinstance(value, Call) and isinstance(value.arguments, tuple) and value.arguments:
         value = value.arguments[0]
-    if isinstance(value, tuple) and len(value) <= 64 and all(is_count(n) for n in value):
-        return value
-    return None
+    return value if is_shape(value) else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from prunescope.checkpoint import pickle_machine
-from prunescope.checkpoint.distributed_metadata import Place, read_places
+from prunescope.checkpoint.distributed_metadata import Stretch, read_places
 from prunescope.checkpoint.folder import METADATA
 from prunescope.checkpoint.formats import HEAD, of_head
 from prunescope.checkpoint.pickle_machine import Pickled
@@ -31,7 +31,7 @@ class PickledPieces:
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
-        self.places: dict[str, list[Place]] = {}
+        self.places: dict[str, list[Stretch]] = {}
         self.problem: str | None = None
         try:
             # Without collectives each process leaves a list of its own, `__<rank>.metadata`.
@@ -68,7 +68,7 @@ def is_list(name: str) -> bool:
     return name.endswith(METADATA)
 
 
-def _windows(file: File, places: Sequence[Place]) -> Iterator[Window]:
+def _windows(file: File, places: Sequence[Stretch]) -> Iterator[Window]:
     """The stretches of `file` that are loaded, each once."""
     end = 0
     for start, length in sorted({(place.offset, place.length) for place in places}):

@@ -14,7 +14,7 @@ from typing import Any
 
 from prunescope.checkpoint import safetensors, torch_zip
 from prunescope.checkpoint.budget import Budget
-from prunescope.checkpoint.distributed_metadata import Place, Saved, SavedState, read_metadata
+from prunescope.checkpoint.distributed_metadata import Saved, SavedState, Stretch, read_metadata
 from prunescope.checkpoint.folder import METADATA
 from prunescope.checkpoint.jsonfile import parse_object
 from prunescope.checkpoint.pieces import check_cover, joined
@@ -100,7 +100,7 @@ class _Pieces:
     budget: Budget = field(default_factory=Budget)
 
     def piece(
-        self, key: str, start: tuple[int, ...], sizes: tuple[int, ...], saved: Saved, place: Place
+        self, key: str, start: tuple[int, ...], sizes: tuple[int, ...], saved: Saved, place: Stretch
     ) -> tuple[TensorInfo, int]:
         """One piece, and its CRC-32; 0 where that is not stated."""
         file = self._file(place.name)
