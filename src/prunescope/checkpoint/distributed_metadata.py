@@ -15,16 +15,17 @@ from typing import Any
 
 from prunescope.checkpoint.dtypes import TORCH_DTYPES
 from prunescope.checkpoint.pickle_machine import MAX_PICKLE, interpret
-from prunescope.checkpoint.pickle_values import Call, Dict, Global, PickleError
+from prunescope.checkpoint.pickle_values import Bound, Call, Dict, Global, PickleError
 from prunescope.checkpoint.storage import File
 from prunescope.checkpoint.torch_storage import is_count, is_shape
 from prunescope.errors import CheckpointError
 
-# A pickle within its bounds holds some 22,000 pieces as torch writes them; a stranger's may list
+# A pickle within its bounds holds some 26,000 pieces as torch writes them; a stranger's may list
 # one object again and again.
 MAX_PIECES = 20_000
 MAX_ENTRIES = 100_000
 _MAX_FIELDS = 64
+_TOO_MANY = "merge it with torch (torch.distributed.checkpoint.format_utils)"
 Sizes = tuple[int, ...]
 
 
@@ -79,7 +80,7 @@ def read_metadata(file: File) -> SavedState:
             chunks = found.get("chunks")
             pieces += len(chunks) if isinstance(chunks, list) else 0
             if pieces > MAX_PIECES:
-                raise CheckpointError(file, f"lists over {MAX_PIECES} pieces of tensors")
+                raise CheckpointError(file, f"lists over {MAX_PIECES} pieces: {_TOO_MANY}")
             tensors[name] = _saved(name, found, paths.get(name), file)
     return SavedState(tensors, _places(stored, file))
 
@@ -99,6 +100,8 @@ def _read(file: File) -> tuple[dict[str, Any], Dict]:
         raise CheckpointError(file, f"metadata is over {MAX_PICKLE >> 20} MiB")
     try:
         root = interpret(file.read(0, file.size)).root
+    except Bound as err:
+        raise CheckpointError(file, f"{err}: {_TOO_MANY}") from None
     except PickleError as err:
         raise CheckpointError(file, str(err)) from None
     fields = _fields(root, "Metadata")
