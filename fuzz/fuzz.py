@@ -72,12 +72,18 @@ def _pickle() -> Callable[[bytes], None]:
 
 
 def _scan() -> Callable[[bytes], None]:
-    from prunescope.checkpoint.pickle_machine import examine
+    from fuzz.memory import MemoryFile
+    from prunescope.checkpoint.pickle_places import pickles_in
     from prunescope.checkpoint.pickle_risks import risk_of
+    from prunescope.errors import CheckpointError
 
     def run(data: bytes) -> None:
-        for found in examine(data).uses:
-            assert risk_of(found) in ("dangerous", "code", "safe")
+        try:
+            for _, found in pickles_in(MemoryFile(data))[1]:
+                for name in found.uses:
+                    assert risk_of(name) in ("dangerous", "code", "safe")
+        except CheckpointError as err:
+            _one_line(str(err))
 
     return run
 

@@ -24,7 +24,7 @@ def write_seeds(name: str, folder: Path) -> None:
         "torch-legacy": _torch_legacy,
         "GGUF": _gguf,
         "pickle": _pickles,
-        "scan": _pickles,
+        "scan": lambda: [*_pickles(), *_torch_zip(), *_torch_legacy(), *_safetensors()],
         "index": _indexes,
         "distributed": _distributed,
     }

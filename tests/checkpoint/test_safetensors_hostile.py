@@ -79,7 +79,7 @@ HOSTILE = {
     # 2^32 · 2^32 · 8 is 0 in 64 bits, and 2^61 eights are 2^64.
     "shape overflows": (one(shape=[2**32, 2**32]), "overflows"),
     "shape overflows before a zero": (one(shape=[2**62, 2**62, 0]), "overflows"),
-    "beyond the file": (file_of({"w": entry([9], 0, 9)}, bytes(8)), "truncated: tensors end"),
+    "beyond the file": (file_of({"w": entry([9], 0, 9)}, bytes(8)), "truncated inside tensor"),
     "bytes after the last tensor": (file_of({"w": entry([7], 0, 7)}, bytes(8)), "1 bytes after"),
     "hole at the start": (file_of({"w": entry([7], 1, 8)}, bytes(8)), "hole"),
     "hole between": (

@@ -30,7 +30,7 @@ from prunescope.checkpoint import (
     torch_pickle,
     zip_directory,
 )
-from prunescope.checkpoint.remote import replies, transport
+from prunescope.checkpoint.remote import hub_api, replies, transport
 from prunescope.cli import (
     analyze,
     browse,
@@ -195,6 +195,7 @@ def test_the_bounds_named_are_the_bounds(language: str) -> None:
         pickle_reader.MAX_LINE,
         cursor.MAX_TEXT,
         replies.MAX_STREAMED,
+        hub_api.MAX_LISTING,
     )
     counts = (
         jsonfile.MAX_KEY,

@@ -20,6 +20,8 @@ from prunescope.interop.convert import convert
 from prunescope.interop.demo_source import find_gguf
 from tests.support.adapters import lora_config, save_adapter
 from tests.support.distributed import run_processes, save_dtensors, whole_state
+from tests.support.ggufs import add_tokenizer, tiny_weights
+from tests.support.ggufs import write_gguf as write_llama
 from tests.support.tiny import tiny_folder, tiny_network
 
 
@@ -147,6 +149,31 @@ def test_a_llama_gguf_is_the_demo_models_own_conversion(smollm2: Path, tmp_path:
     for name in ("config.json", "tokenizer.json", "generation_config.json"):
         assert (tmp_path / "out" / name).read_bytes() == (smollm2 / name).read_bytes()
     assert not [entry for entry in (tmp_path / "out").iterdir() if entry.is_dir()]
+
+
+@pytest.mark.parametrize("named", ["", "m-00002-of-00003.gguf"])
+def test_a_split_gguf_is_the_same_model(tmp_path: Path, named: str) -> None:
+    stored, expected = tiny_weights()
+    (tmp_path / "split").mkdir()
+    # The output head lies in the last of them, where transformers does not look for it.
+    stored = dict(sorted(stored.items(), key=lambda item: item[0] == "output.weight"))
+    write_llama(tmp_path / "whole.gguf", stored, extra=add_tokenizer)
+    write_llama(tmp_path / "split" / "m.gguf", stored, extra=add_tokenizer, shard_tensors=8)
+    assert len(list((tmp_path / "split").iterdir())) == 3
+
+    whole = convert(tmp_path / "whole.gguf", tmp_path / "whole")
+    split = convert(tmp_path / "split" / named, tmp_path / "out")
+
+    assert (split.tensors, split.is_dequantised) == (whole.tensors, True)
+    found = load_file(tmp_path / "out" / "model.safetensors")
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        assert torch.equal(found[name], torch.from_numpy(values))
+    for name in ("config.json", "tokenizer.json", "generation_config.json"):
+        one, other = (tmp_path / folder / name for folder in ("out", "whole"))
+        assert one.read_bytes() == other.read_bytes()
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    assert loaded.lm_head.weight is not loaded.model.embed_tokens.weight
 
 
 def test_a_damaged_gguf_is_named_as_the_user_named_it(tmp_path: Path) -> None:

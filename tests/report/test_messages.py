@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 from string import Formatter
@@ -13,8 +12,9 @@ import pytest
 import prunescope
 from prunescope.architecture import load_family
 from prunescope.report import messages
-from prunescope.report.messages import CATALOGUE, LANGUAGES, Messages
+from prunescope.report.messages import LANGUAGES, ROOMS, Messages, sentences
 
+CATALOGUE = {key: said for room in ROOMS for key, said in sentences(room).items()}
 SOURCES = [
     path.read_text(encoding="utf-8")
     for path in Path(prunescope.__file__).parent.rglob("*")
@@ -33,10 +33,8 @@ def placeholders(text: str) -> list[tuple[str, str]]:
 
 
 def test_no_sentence_has_two_homes() -> None:
-    rooms = [
-        import_module(f"{messages.__name__}.{m.name}") for m in iter_modules(messages.__path__)
-    ]
-    keys = [key for room in rooms for key in room.MESSAGES]
+    assert sorted(ROOMS) == sorted(module.name for module in iter_modules(messages.__path__))
+    keys = [key for room in ROOMS for key in sentences(room)]
     assert sorted(keys) == sorted(CATALOGUE)
 
 

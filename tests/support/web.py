@@ -98,8 +98,9 @@ class FolderHandler(BaseHTTPRequestHandler):
 
     def send(self, data: bytes) -> None:
         if self.command != "HEAD":
-            self.wfile.write(data)
+            # Before it is: whoever has got it may look at once.
             self.asked.sent += len(data)
+            self.wfile.write(data)
 
     def drip(self, data: bytes, seconds: float) -> None:
         """A byte at a time."""

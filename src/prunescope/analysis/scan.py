@@ -1,35 +1,38 @@
 """What would loading these pickles import and call? Read, never run.
 
 Every pickle of a file counts: each `*.pkl` of a zip archive, the five of torch's format before
-1.6, and those that follow one another in a bare pickle file.
+1.6, those that follow one another in a bare pickle file, and in a torch.distributed checkpoint
+those of all pieces that its `.metadata` lists: tensors, optimizer state and other objects.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from prunescope.analysis.tabular import Tabular
 from prunescope.checkpoint import pickle_machine
-from prunescope.checkpoint.formats import FORMATS, is_pickle, mistaken
+from prunescope.checkpoint.folder import METADATA, PIECES_SUFFIX
 from prunescope.checkpoint.pickle_machine import Pickled
-from prunescope.checkpoint.pickle_places import in_archive, in_stream, is_none
+from prunescope.checkpoint.pickle_places import PICKLE, pickles_in
 from prunescope.checkpoint.pickle_risks import Risk, risk_of
-from prunescope.checkpoint.pickle_stream import PickleStream
 from prunescope.checkpoint.pickle_values import Global
+from prunescope.checkpoint.pickled_pieces import PickledPieces, is_list
 from prunescope.checkpoint.places import locate
 from prunescope.checkpoint.storage import File
 from prunescope.errors import CheckpointError
 
 # What torch, transformers and DCP (`.metadata`) leave in a folder, and plain pickles.
-_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".metadata")
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", METADATA, PIECES_SUFFIX)
 SUFFIXES = (*_PICKLED, ".safetensors", ".gguf")
-_HEAD = 512
 # Of all files of a folder together; a whole pickled model names some hundreds.
 MAX_FINDINGS = 100_000
-PICKLE = "pickle"
+# What holds pieces of a torch.distributed checkpoint.
+PIECES = "torch distributed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ class FileScan:
 
     Attributes:
         path: the file.
-        format: a name of `prunescope.checkpoint.formats`, `pickle`, or None where it is open.
+        format: a name of `prunescope.checkpoint.formats`, `pickle`, `torch distributed`, or None
+            where it is open.
         pickles: how many were found.
         findings: what they name, the dangerous first.
         error: why not all of them could be read to the end; None where they could.
@@ -106,13 +110,16 @@ def scan(path: str | Path) -> Scan:
     """
     folder, name = locate(path)
     if name is not None:
-        return Scan((_scanned(folder.named(name)),))
-    names = [n for n in folder.names() if n.endswith(SUFFIXES)]
+        pieces = PickledPieces(folder) if name.endswith(PIECES_SUFFIX) else None
+        return Scan((_scanned(folder.named(name), name, pieces),))
+    names = {n for n in folder.names() if n.endswith(SUFFIXES)}
     if not names:
         raise CheckpointError(folder, f"nothing here to scan: no {', '.join(SUFFIXES)}")
+    pieces = PickledPieces(folder)
     scans, findings = [], 0
-    for file_name in names:
-        scans.append(_scanned(folder.file(file_name)))
+    # A list of pieces may name any file.
+    for file_name in sorted(names.union(pieces.places)):
+        scans.append(_named(file_name, pieces))
         findings += len(scans[-1].findings)
         if findings > MAX_FINDINGS:
             cause = f"its files name over {MAX_FINDINGS} globals: scan them one by one"
@@ -120,39 +127,37 @@ def scan(path: str | Path) -> Scan:
     return Scan(tuple(scans))
 
 
-def _scanned(file: File) -> FileScan:
+def _named(name: str, pieces: PickledPieces) -> FileScan:
     try:
-        if not file.size:
-            raise CheckpointError(file, "is an empty file")
-        head = file.read(0, _HEAD)
-        kind = next((f.name for f in FORMATS if f.matches(head, file.size)), None)
-        if kind == "torch zip":
-            return _merged(file, kind, in_archive(file))
-        if kind == "torch legacy" or is_pickle(head):
-            pickles = in_stream(PickleStream(file), is_legacy=kind == "torch legacy")
-            return _merged(file, kind or PICKLE, pickles)
-        if kind is not None:
-            return FileScan(str(file), kind)
-        cause = mistaken(head)
-        if head.startswith(b"\x93NUMPY"):
-            cause = "is a NumPy array, which may hold a pickle and is not scanned"
-        if cause is not None:
-            raise CheckpointError(file, cause)
-        return _text_pickle(file)
+        file = pieces.folder.file(name)
+    except CheckpointError as err:
+        return FileScan(err.path, None, error=err.cause)
+    return _scanned(file, name, pieces)
+
+
+def _scanned(file: File, name: str, pieces: PickledPieces | None) -> FileScan:
+    try:
+        if pieces is not None and name.endswith(PIECES_SUFFIX):
+            return _merged(file, PIECES, chain(_whole(file), pieces.pickles(file, name)))
+        kind, pickles = pickles_in(file)
+        if pieces is not None and name in pieces.places:
+            pickles = chain(pickles, pieces.pickles(file, name))
+        found = _merged(file, kind, pickles)
     except CheckpointError as err:
         return FileScan(str(file), None, error=err.cause)
+    if pieces is not None and is_list(name) and kind == PICKLE and found.error is None:
+        # What cannot be followed here may lead others to files that were not scanned.
+        return replace(found, error=pieces.problem)
+    return found
 
 
-def _text_pickle(file: File) -> FileScan:
-    """Protocols 0 and 1 have no first byte of their own: what does not parse is no pickle."""
-    stream = PickleStream(file)
-    first = stream.next()
-    if is_none(first):
-        return FileScan(str(file), None)
-    return _merged(file, PICKLE, in_stream(stream, is_legacy=False, first=first))
+def _whole(file: File) -> Iterator[tuple[str, Pickled]]:
+    """What who takes a file of pieces for one archive would load; most are none."""
+    with suppress(CheckpointError):
+        yield from pickles_in(file)[1]
 
 
-def _merged(file: File, kind: str, pickles: Iterator[tuple[str, Pickled]]) -> FileScan:
+def _merged(file: File, kind: str | None, pickles: Iterator[tuple[str, Pickled]]) -> FileScan:
     named: dict[Global, int] = {}
     called: dict[Global, int] = {}
     error: str | None = None

@@ -9,22 +9,23 @@ filesystem.py). Its classes' modules have moved between versions, so only their 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from prunescope.checkpoint.dtypes import TORCH_DTYPES
 from prunescope.checkpoint.pickle_machine import MAX_PICKLE, interpret
-from prunescope.checkpoint.pickle_values import Call, Dict, Global, PickleError
+from prunescope.checkpoint.pickle_values import Bound, Call, Dict, Global, PickleError
 from prunescope.checkpoint.storage import File
-from prunescope.checkpoint.torch_storage import is_count
+from prunescope.checkpoint.torch_storage import is_count, is_shape
 from prunescope.errors import CheckpointError
 
-# A pickle within its bounds holds some 22,000 pieces as torch writes them; a stranger's may list
+# A pickle within its bounds holds some 26,000 pieces as torch writes them; a stranger's may list
 # one object again and again.
 MAX_PIECES = 20_000
 MAX_ENTRIES = 100_000
 _MAX_FIELDS = 64
+_TOO_MANY = "merge it with torch (torch.distributed.checkpoint.format_utils)"
 Sizes = tuple[int, ...]
 
 
@@ -44,8 +45,8 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a piece is: `length` bytes from `offset` of the file `name`."""
+class Stretch:
+    """Where a piece lies: `length` bytes from `offset` of the file `name`."""
 
     name: str
     offset: int
@@ -58,7 +59,7 @@ class SavedState:
     somewhere is."""
 
     tensors: Mapping[str, Saved]
-    places: Mapping[tuple[str, Sizes], Place]
+    places: Mapping[tuple[str, Sizes], Stretch]
 
 
 def read_metadata(file: File) -> SavedState:
@@ -67,20 +68,9 @@ def read_metadata(file: File) -> SavedState:
     Raises:
         CheckpointError: it is no pickled Metadata, or one whose parts are malformed.
     """
-    if file.size > MAX_PICKLE:
-        raise CheckpointError(file, f"metadata is over {MAX_PICKLE >> 20} MiB")
-    try:
-        root = interpret(file.read(0, file.size)).root
-    except PickleError as err:
-        raise CheckpointError(file, str(err)) from None
-    fields = _fields(root, "Metadata")
-    if fields is None:
-        raise CheckpointError(file, "is no metadata of torch.distributed.checkpoint")
-    stored = fields.get("storage_data")
-    if not isinstance(stored, Dict):
-        raise CheckpointError(file, "says nowhere where its tensors are stored")
+    fields, stored = _read(file)
     planner, entries = fields.get("planner_data"), fields.get("state_dict_metadata")
-    if any(isinstance(d, Dict) and len(d.pairs) > MAX_ENTRIES for d in (stored, planner, entries)):
+    if any(isinstance(d, Dict) and len(d.pairs) > MAX_ENTRIES for d in (planner, entries)):
         raise CheckpointError(file, f"lists over {MAX_ENTRIES} entries")
     paths = planner.by_name() if isinstance(planner, Dict) else {}
     tensors, pieces = {}, 0
@@ -90,9 +80,39 @@ def read_metadata(file: File) -> SavedState:
             chunks = found.get("chunks")
             pieces += len(chunks) if isinstance(chunks, list) else 0
             if pieces > MAX_PIECES:
-                raise CheckpointError(file, f"lists over {MAX_PIECES} pieces of tensors")
+                raise CheckpointError(file, f"lists over {MAX_PIECES} pieces: {_TOO_MANY}")
             tensors[name] = _saved(name, found, paths.get(name), file)
     return SavedState(tensors, _places(stored, file))
+
+
+def read_places(file: File) -> Iterator[Stretch]:
+    """Everything that a `.metadata` file says is stored, of tensors and of other objects.
+
+    Raises:
+        CheckpointError: it is no pickled Metadata, or one whose parts are malformed.
+    """
+    return (place for _, place in _stored(_read(file)[1], file))
+
+
+def _read(file: File) -> tuple[dict[str, Any], Dict]:
+    """The attributes of the `Metadata`, and which of them says where things are stored."""
+    if file.size > MAX_PICKLE:
+        raise CheckpointError(file, f"metadata is over {MAX_PICKLE >> 20} MiB")
+    try:
+        root = interpret(file.read(0, file.size)).root
+    except Bound as err:
+        raise CheckpointError(file, f"{err}: {_TOO_MANY}") from None
+    except PickleError as err:
+        raise CheckpointError(file, str(err)) from None
+    fields = _fields(root, "Metadata")
+    if fields is None:
+        raise CheckpointError(file, "is no metadata of torch.distributed.checkpoint")
+    stored = fields.get("storage_data")
+    if not isinstance(stored, Dict):
+        raise CheckpointError(file, "says nowhere where its tensors are stored")
+    if len(stored.pairs) > MAX_ENTRIES:
+        raise CheckpointError(file, f"lists over {MAX_ENTRIES} entries")
+    return fields, stored
 
 
 def _saved(name: str, fields: Mapping[str, Any], path: Any, file: File) -> Saved:
@@ -130,25 +150,31 @@ def _path(name: str, path: Any) -> tuple[str, ...]:
     return (name,)
 
 
-def _places(stored: Dict, file: File) -> dict[tuple[str, Sizes], Place]:
-    places: dict[tuple[str, Sizes], Place] = {}
-    for index, info in stored.pairs:
-        key, place = _fields(index, "MetadataIndex"), _fields(info, "_StorageInfo")
-        if key is None or place is None or not isinstance(key.get("fqn"), str):
-            raise CheckpointError(file, "storage_data has an entry that is none")
+def _places(stored: Dict, file: File) -> dict[tuple[str, Sizes], Stretch]:
+    places: dict[tuple[str, Sizes], Stretch] = {}
+    for key, place in _stored(stored, file):
         start = _sizes(key.get("offset"))
         if start is None:
             # Bytes of an object that is no tensor.
             continue
-        name, offset, length = (place.get(k) for k in ("relative_path", "offset", "length"))
-        if not isinstance(name, str) or not (is_count(offset) and is_count(length)):
-            raise CheckpointError(file, f"tensor {key['fqn']!r} has no place in a file")
-        if place.get("transform_descriptors"):
-            raise CheckpointError(file, f"tensor {key['fqn']!r} is stored transformed (compressed)")
         if (key["fqn"], start) in places:
             raise CheckpointError(file, f"a piece of tensor {key['fqn']!r} is listed twice")
-        places[key["fqn"], start] = Place(name, offset, length)
+        places[key["fqn"], start] = place
     return places
+
+
+def _stored(stored: Dict, file: File) -> Iterator[tuple[dict[str, Any], Stretch]]:
+    """The attributes of each `MetadataIndex`, its `fqn` a string, and the place that it has."""
+    for index, info in stored.pairs:
+        key, place = _fields(index, "MetadataIndex"), _fields(info, "_StorageInfo")
+        if key is None or place is None or not isinstance(key.get("fqn"), str):
+            raise CheckpointError(file, "storage_data has an entry that is none")
+        name, offset, length = (place.get(k) for k in ("relative_path", "offset", "length"))
+        if not isinstance(name, str) or not (is_count(offset) and is_count(length)):
+            raise CheckpointError(file, f"{key['fqn']!r} has no place in a file")
+        if place.get("transform_descriptors"):
+            raise CheckpointError(file, f"{key['fqn']!r} is stored transformed (compressed)")
+        yield key, Stretch(name, offset, length)
 
 
 def _fields(value: Any, name: str) -> dict[str, Any] | None:
@@ -166,6 +192,4 @@ def _sizes(value: Any) -> Sizes | None:
     """A torch.Size; None where it is none."""
     if isinstance(value, Call) and isinstance(value.arguments, tuple) and value.arguments:
         value = value.arguments[0]
-    if isinstance(value, tuple) and len(value) <= 64 and all(is_count(n) for n in value):
-        return value
-    return None
+    return value if is_shape(value) else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prunescope.checkpoint import gguf_split
 from prunescope.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from prunescope.checkpoint.jsonfile import read_object
 from prunescope.checkpoint.storage import File, Folder
@@ -14,6 +13,7 @@ INDEX_SUFFIX = ".index.json"
 # What torch.distributed.checkpoint writes: a list of everything, and files of pieces.
 METADATA = ".metadata"
 PIECES_SUFFIX = ".distcp"
+GGUF_SUFFIX = ".gguf"
 # In the order transformers looks for them.
 _PREFERRED = (
     "model.safetensors",
@@ -44,6 +44,10 @@ def weight_files(folder: Folder, name: str | None) -> tuple[dict[str, File], dic
     if name.endswith(PIECES_SUFFIX):
         place = folder.file(name)
         raise CheckpointError(place, "holds pieces of a distributed checkpoint: name its folder")
+    if not name.endswith(GGUF_SUFFIX):
+        return {name: folder.named(name)}, {}
+    from prunescope.checkpoint import gguf_split
+
     shards = gguf_split.shard_names(folder, name)
     _check_count(folder, shards)
     return {
@@ -94,10 +98,13 @@ def find_weights(folder: Folder) -> tuple[dict[str, File], dict[str, str]]:
         if found:
             _check_count(folder, found)
             return {name: folder.file(name) for name in found}, {}
-    if shards := gguf_split.model_names(folder, names):
-        _check_count(folder, shards)
-        return {name: folder.file(name) for name in shards}, {}
-    raise NoWeights(folder, f"no weights here: no {', '.join(_SUFFIXES)} or {gguf_split.SUFFIX}")
+    if not any(name.endswith(GGUF_SUFFIX) for name in names):
+        raise NoWeights(folder, f"no weights here: no {', '.join(_SUFFIXES)} or {GGUF_SUFFIX}")
+    from prunescope.checkpoint import gguf_split
+
+    shards = gguf_split.model_names(folder, names)
+    _check_count(folder, shards)
+    return {name: folder.file(name) for name in shards}, {}
 
 
 def _weights(names: Sequence[str], suffix: str) -> list[str]:

@@ -14,7 +14,8 @@ from prunescope.checkpoint.storage import File
 from prunescope.checkpoint.types import Contents
 from prunescope.errors import CheckpointError
 
-_HEAD = 512
+# What tells a format, in bytes.
+HEAD = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +98,10 @@ def recognise(file: File) -> Format:
     size = file.size
     if not size:
         raise CheckpointError(file, "is an empty file")
-    head = file.read(0, _HEAD)
-    for known in FORMATS:
-        if known.matches(head, size):
-            return known
+    head = file.read(0, HEAD)
+    known = of_head(head, size)
+    if known is not None:
+        return known
     cause = mistaken(head)
     if cause is not None:
         raise CheckpointError(file, cause)
@@ -108,6 +109,11 @@ def recognise(file: File) -> Format:
         # Its reader can say what is wrong with it.
         return next(f for f in FORMATS if f.name == "safetensors")
     raise CheckpointError(file, _UNKNOWN)
+
+
+def of_head(head: bytes, size: int) -> Format | None:
+    """The format of a file of `size` bytes that begins with `head`; None where it is none."""
+    return next((known for known in FORMATS if known.matches(head, size)), None)
 
 
 def mistaken(head: bytes) -> str | None:

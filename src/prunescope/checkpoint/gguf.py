@@ -9,12 +9,11 @@ the alignment. What llama.cpp's reader (ggml/src/gguf.cpp) checks is checked her
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 
 from prunescope.checkpoint.cursor import Cursor
 from prunescope.checkpoint.ggml_types import GGML_TYPES
 from prunescope.checkpoint.gguf_config import Value, config_of
-from prunescope.checkpoint.safetensors import MAX_ELEMENTS
+from prunescope.checkpoint.layout import aligned, check_layout, elements_of
 from prunescope.checkpoint.storage import File
 from prunescope.checkpoint.types import Contents, TensorInfo
 from prunescope.errors import CheckpointError
@@ -122,7 +121,7 @@ def _tensors(cursor: Cursor, count: int, alignment: int) -> dict[str, TensorInfo
             raise CheckpointError(cursor.file, f"tensor {name!r} has {axes} axes")
         shape = tuple(cursor.number("Q") for _ in range(axes))[::-1]
         placed.append((name, shape, cursor.number("I"), cursor.number("Q")))
-    start = _aligned(cursor.position, alignment)
+    start = aligned(cursor.position, alignment)
     found: dict[str, TensorInfo] = {}
     for name, shape, kind, offset in placed:
         if name in found:
@@ -133,7 +132,10 @@ def _tensors(cursor: Cursor, count: int, alignment: int) -> dict[str, TensorInfo
             )
         dtype, nbytes = _stored(cursor.file, name, shape, kind)
         found[name] = TensorInfo(name, shape, dtype, cursor.file, start + offset, nbytes)
-    _check_layout(cursor.file, found.values(), start, alignment)
+    end = check_layout(found.values(), start, cursor.file, alignment)
+    # Writers pad the last tensor too, some of them to the default alignment.
+    if cursor.file.size > max(aligned(end, alignment), aligned(end, _ALIGNMENT)):
+        raise CheckpointError(cursor.file, f"{cursor.file.size - end} bytes after the last tensor")
     return found
 
 
@@ -142,11 +144,7 @@ def _stored(file: File, name: str, shape: tuple[int, ...], kind: int) -> tuple[s
     if kind not in GGML_TYPES:
         raise CheckpointError(file, f"tensor {name!r} has unknown ggml type {kind}")
     dtype = GGML_TYPES[kind]
-    elements = 1
-    for n in shape:
-        elements *= n
-        if elements >= MAX_ELEMENTS:
-            raise CheckpointError(file, f"tensor {name!r}: shape overflows 63 bits")
+    elements = elements_of(name, shape, file)
     if shape[-1] % dtype.elements:
         raise CheckpointError(
             file,
@@ -154,23 +152,3 @@ def _stored(file: File, name: str, shape: tuple[int, ...], kind: int) -> tuple[s
             f"{dtype.elements}",
         )
     return dtype.name, elements // dtype.elements * dtype.nbytes
-
-
-def _check_layout(file: File, tensors: Iterable[TensorInfo], start: int, alignment: int) -> None:
-    position = end = start
-    for tensor in sorted(tensors, key=lambda t: (t.offset, t.nbytes)):
-        if tensor.offset < position:
-            raise CheckpointError(file, f"tensor {tensor.name!r} overlaps another")
-        if tensor.offset + tensor.nbytes > file.size:
-            raise CheckpointError(file, f"truncated inside tensor {tensor.name!r}")
-        if tensor.offset > position:
-            raise CheckpointError(file, f"hole of bytes before tensor {tensor.name!r}")
-        end = tensor.offset + tensor.nbytes
-        position = _aligned(end, alignment)
-    # Writers pad the last tensor too, some of them to the default alignment.
-    if file.size > max(position, _aligned(end, _ALIGNMENT)):
-        raise CheckpointError(file, f"{file.size - end} bytes after the last tensor")
-
-
-def _aligned(position: int, alignment: int) -> int:
-    return -(-position // alignment) * alignment

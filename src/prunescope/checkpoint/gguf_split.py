@@ -10,30 +10,28 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from prunescope.checkpoint.folder import GGUF_SUFFIX
 from prunescope.checkpoint.storage import File, Folder
 from prunescope.checkpoint.types import Contents
 from prunescope.errors import CheckpointError
 
-SUFFIX = ".gguf"
 _SHARD = re.compile(r"(.+)-([0-9]{5})-of-([0-9]{5})\.gguf", re.DOTALL)
 
 
 def model_names(folder: Folder, names: Sequence[str]) -> list[str]:
-    """The names of the one GGUF model's files among `names`; empty where there is none.
+    """The names of the one GGUF model's files among `names`, of which one or more are GGUF.
 
     Raises:
         CheckpointError: several models, or as `shard_names`.
     """
     models: dict[tuple[str, ...], list[str]] = {}
     for name in names:
-        if name.endswith(SUFFIX):
+        if name.endswith(GGUF_SUFFIX):
             found = _SHARD.fullmatch(name)
             models.setdefault((found[1], found[3]) if found else (name,), []).append(name)
     firsts = [shards[0] for shards in models.values()]
     if len(firsts) > 1:
         raise CheckpointError(folder, f"holds several GGUF models, name one: {', '.join(firsts)}")
-    if not firsts:
-        return []
     expected = shard_names(folder, firsts[0])
     known = set(expected)
     for name in models.popitem()[1]:
@@ -54,7 +52,7 @@ def shard_names(folder: Folder, name: str) -> list[str]:
     stem, number, count = found[1], int(found[2]), int(found[3])
     if not 1 <= number <= count:
         raise CheckpointError(folder, f"{name!r} has a number that no shard has")
-    names = [f"{stem}-{n:05}-of-{count:05}{SUFFIX}" for n in range(1, count + 1)]
+    names = [f"{stem}-{n:05}-of-{count:05}{GGUF_SUFFIX}" for n in range(1, count + 1)]
     for shard in names:
         if not folder.has(shard):
             raise CheckpointError(folder, f"shard {shard!r} is missing")

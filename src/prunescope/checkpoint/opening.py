@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from prunescope.checkpoint import gguf_split
 from prunescope.checkpoint.adapter import ADAPTER_CONFIG, adapter_in
 from prunescope.checkpoint.budget import Budget
 from prunescope.checkpoint.folder import METADATA, is_distributed, weight_files
@@ -58,6 +57,8 @@ def _open(path: str, folder: Folder, name: str | None) -> Checkpoint:
     metadata: dict[str, str] = {}
     config: dict[str, Any] = {}
     if formats[0] == "GGUF":
+        from prunescope.checkpoint import gguf_split
+
         config |= gguf_split.check_shards(files, contents)
     tensors = _merged(files, contents, places)
     _check_complete(tensors, places, path)

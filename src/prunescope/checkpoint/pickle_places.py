@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from prunescope.checkpoint import pickle_machine
-from prunescope.checkpoint.formats import is_pickle
+from prunescope.checkpoint.formats import HEAD, is_pickle, mistaken, of_head
 from prunescope.checkpoint.pickle_machine import MAX_PICKLE, Pickled, examine
 from prunescope.checkpoint.pickle_stream import PickleStream
 from prunescope.checkpoint.pickle_values import Bound
@@ -22,9 +22,48 @@ from prunescope.errors import CheckpointError
 MAX_PICKLES = 10_000
 # Of all pickles of a file together: the length of a string that is passed over counts too.
 MAX_BYTES = 4 * MAX_PICKLE
+# What a file is called that is nothing but pickles.
+PICKLE = "pickle"
 _NAMED = (".pkl", ".pickle", ".debug_pkl")
 _STORAGE = re.compile(r"/data/\d+$")
 _LEGACY_PICKLES = 5
+
+
+def pickles_in(file: File) -> tuple[str | None, Iterator[tuple[str, Pickled]]]:
+    """What `file` is, and its pickles, each with its place as an error begins.
+
+    Returns:
+        A name of `formats`, `PICKLE`, or None where it is something else without a pickle.
+
+    Raises:
+        CheckpointError: unreadable, empty, or of a kind that cannot be scanned; also while the
+            pickles are gone through, as `in_archive` and `in_stream`.
+    """
+    if not file.size:
+        raise CheckpointError(file, "is an empty file")
+    head = file.read(0, HEAD)
+    known = of_head(head, file.size)
+    kind = known.name if known is not None else None
+    if kind == "torch zip":
+        return kind, in_archive(file)
+    if kind == "torch legacy" or (kind is None and is_pickle(head)):
+        return kind or PICKLE, in_stream(PickleStream(file), is_legacy=kind is not None)
+    cause = mistaken(head) if kind is None else None
+    if head.startswith(b"\x93NUMPY"):
+        cause = "is a NumPy array, which may hold a pickle and is not scanned"
+    if cause is not None:
+        raise CheckpointError(file, cause)
+    # Protocols 0 and 1 have no first byte of their own, and even the length of a safetensors
+    # header can be opcodes: what parses is a pickle to whoever loads it as one.
+    stream = PickleStream(file)
+    first = stream.next()
+    if is_none(first) or (kind is not None and not _names_a_module(first)):
+        return kind, iter(())
+    return PICKLE, in_stream(stream, is_legacy=False, first=first)
+
+
+def _names_a_module(found: Pickled) -> bool:
+    return any(use.module.replace(".", "_").isidentifier() for use in found.uses)
 
 
 def is_none(found: Pickled) -> bool:

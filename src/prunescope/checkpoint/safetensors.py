@@ -17,12 +17,12 @@ from typing import Any
 
 from prunescope.checkpoint.dtypes import DTYPE_BITS, bytes_of
 from prunescope.checkpoint.jsonfile import parse_object
+from prunescope.checkpoint.layout import check_layout, elements_of
 from prunescope.checkpoint.storage import File
 from prunescope.checkpoint.types import Contents, TensorInfo
 from prunescope.errors import CheckpointError
 
 MAX_HEADER = 100_000_000
-MAX_ELEMENTS = 1 << 63
 _MAX_DIMENSION = 1 << 64
 _OBJECT = re.compile(rb"[ \t\n\r]*\{")
 # Holds the whole header of most shards, so that a remote one costs a single request.
@@ -54,7 +54,9 @@ def read(file: File) -> Contents:
     metadata = _metadata(header.pop("__metadata__", None), file)
     start = 8 + length
     tensors = {name: _tensor(name, entry, start, file) for name, entry in header.items()}
-    _check_layout(tensors, start, size, file)
+    end = check_layout(tensors.values(), start, file)
+    if end < size:
+        raise CheckpointError(file, f"{size - end} bytes after the last tensor")
     return Contents(tensors, metadata)
 
 
@@ -80,12 +82,7 @@ def _tensor(name: str, entry: Any, start: int, file: File) -> TensorInfo:
         raise CheckpointError(file, f"tensor {name!r} has an invalid shape")
     if type(begin) is not int or type(end) is not int or not 0 <= begin <= end:
         raise CheckpointError(file, f"tensor {name!r} has invalid data_offsets")
-    elements = 1
-    for n in shape:
-        elements *= n
-        if elements >= MAX_ELEMENTS:
-            raise CheckpointError(file, f"tensor {name!r}: shape overflows 63 bits")
-    needed = bytes_of(dtype, elements)
+    needed = bytes_of(dtype, elements_of(name, shape, file))
     if needed != end - begin:
         raise CheckpointError(
             file,
@@ -93,19 +90,3 @@ def _tensor(name: str, entry: Any, start: int, file: File) -> TensorInfo:
             f"need {needed}",
         )
     return TensorInfo(name, tuple(shape), dtype, file, start + begin, end - begin)
-
-
-def _check_layout(tensors: Mapping[str, TensorInfo], start: int, size: int, file: File) -> None:
-    position = start
-    for tensor in sorted(tensors.values(), key=lambda t: (t.offset, t.nbytes)):
-        if tensor.offset < position:
-            raise CheckpointError(file, f"tensor {tensor.name!r} overlaps another")
-        if tensor.offset > position:
-            raise CheckpointError(file, f"hole of bytes before tensor {tensor.name!r}")
-        position += tensor.nbytes
-    if position > size:
-        raise CheckpointError(
-            file, f"truncated: tensors end at byte {position}, the file at {size}"
-        )
-    if position < size:
-        raise CheckpointError(file, f"{size - position} bytes after the last tensor")

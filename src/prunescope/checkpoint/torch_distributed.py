@@ -14,12 +14,13 @@ from typing import Any
 
 from prunescope.checkpoint import safetensors, torch_zip
 from prunescope.checkpoint.budget import Budget
-from prunescope.checkpoint.distributed_metadata import Place, Saved, SavedState, read_metadata
+from prunescope.checkpoint.distributed_metadata import Saved, SavedState, Stretch, read_metadata
 from prunescope.checkpoint.folder import METADATA
 from prunescope.checkpoint.jsonfile import parse_object
 from prunescope.checkpoint.pieces import check_cover, joined
 from prunescope.checkpoint.state_names import model_names
 from prunescope.checkpoint.storage import File, Folder
+from prunescope.checkpoint.tied_pieces import Sums, with_ties
 from prunescope.checkpoint.types import Contents, TensorInfo
 from prunescope.checkpoint.window import Window
 from prunescope.errors import CheckpointError
@@ -48,7 +49,8 @@ def read(folder: Folder) -> tuple[Contents, dict[str, File]]:
     reader = _Pieces(folder, metadata)
     tensors = {name: _tensor(name, key, state, reader, metadata) for key, name in names.items()}
     _check_ends(state, reader.files)
-    return Contents(tensors, mixed=len(names) < len(state.tensors)), reader.files
+    sums = {name: reader.sums[key] for key, name in names.items() if key in reader.sums}
+    return Contents(with_ties(tensors, sums), mixed=len(names) < len(state.tensors)), reader.files
 
 
 def _check_ends(state: SavedState, files: Mapping[str, File]) -> None:
@@ -69,42 +71,52 @@ def _tensor(name: str, key: str, state: SavedState, reader: _Pieces, metadata: F
         raise CheckpointError(metadata, f"tensor {name!r} has no pieces")
     # Before any is read: a stranger may list one many times.
     check_cover(name, saved.shape, boxes, metadata)
-    pieces = []
+    pieces, sums = [], []
     for start, sizes in boxes:
         place = state.places.get((key, start))
         if place is None:
             raise CheckpointError(metadata, f"tensor {name!r}: a piece of it is stored nowhere")
-        pieces.append(reader.piece(key, start, sizes, saved, place))
+        piece, crc = reader.piece(key, start, sizes, saved, place)
+        pieces.append(piece)
+        sums.append((start, crc))
+    if all(crc for _, crc in sums):
+        reader.sums[key] = tuple(sorted(sums))
     return joined(name, saved.shape, saved.dtype, pieces)
 
 
 @dataclass
 class _Pieces:
-    """Finds pieces in the files of one folder; the safetensors header of each is read once."""
+    """Finds pieces in the files of one folder; the safetensors header of each is read once.
+
+    Attributes:
+        sums: of the tensors whose pieces all state one.
+    """
 
     folder: Folder
     metadata: File
     files: dict[str, File] = field(default_factory=dict)
     headers: dict[str, _Header] = field(default_factory=dict)
+    sums: dict[str, Sums] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
 
     def piece(
-        self, key: str, start: tuple[int, ...], sizes: tuple[int, ...], saved: Saved, place: Place
-    ) -> TensorInfo:
+        self, key: str, start: tuple[int, ...], sizes: tuple[int, ...], saved: Saved, place: Stretch
+    ) -> tuple[TensorInfo, int]:
+        """One piece, and its CRC-32; 0 where that is not stated."""
         file = self._file(place.name)
-        if file.read(place.offset, 4) == b"PK\x03\x04":
-            window = Window(file, place.offset, place.length)
-            found = torch_zip.read_tensor(window, key)
+        window = Window(file, place.offset, place.length)
+        if window.read(0, 4) == b"PK\x03\x04":
+            found, crc = torch_zip.read_tensor(window, key)
         else:
-            window = Window(file, place.offset, max(0, file.size - place.offset))
-            found = self._in_safetensors(window, key, start)
+            window = Window(file, place.offset, file.size - place.offset)
+            found, crc = self._in_safetensors(window, key, start), 0
         if found.dtype != saved.dtype or found.shape != sizes:
             raise CheckpointError(
                 file,
                 f"tensor {key!r}: a piece is {found.dtype} {list(found.shape)}, "
                 f"{METADATA} says {saved.dtype} {list(sizes)}",
             )
-        return replace(window.placed(found), start=start)
+        return replace(window.placed(found), start=start), crc
 
     def _file(self, name: str) -> File:
         if name not in self.files:

@@ -25,6 +25,8 @@ _QUANTIZED = {
 
 # torch numbers storages, or before torch 1.6 names them by an address.
 _MAX_KEY = 256
+# As torch's own.
+MAX_AXES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,13 @@ class StorageId:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a storage's bytes lie: `offset` counts as in `TensorInfo`."""
+    """Where a storage's bytes lie: `offset` counts as in `TensorInfo`; and their CRC-32, 0 where
+    that is not stated."""
 
     offset: int
     nbytes: int
     record: int | None = None
+    crc: int = 0
 
 
 def storage_id(value: Any) -> StorageId | None:
@@ -74,6 +78,11 @@ def storage_id(value: Any) -> StorageId | None:
     if not isinstance(part, tuple) or len(part) != 3 or not all(map(is_count, part[1:])):
         return None
     return StorageId(name, dtype, itemsize, elements, (part[1], part[2]))
+
+
+def is_shape(value: Any) -> TypeGuard[tuple[int, ...]]:
+    """Whether `value` is a shape, or strides, that a tensor of torch could have."""
+    return isinstance(value, tuple) and len(value) <= MAX_AXES and all(map(is_count, value))
 
 
 def is_count(value: Any) -> TypeGuard[int]:

@@ -14,7 +14,7 @@ from typing import Any
 from prunescope.checkpoint.dtypes import TORCH_DTYPES, bytes_of
 from prunescope.checkpoint.pickle_values import Call, Global
 from prunescope.checkpoint.storage import File
-from prunescope.checkpoint.torch_storage import Place, StorageId, is_count, storage_id
+from prunescope.checkpoint.torch_storage import Place, StorageId, is_count, is_shape, storage_id
 from prunescope.checkpoint.types import TensorInfo
 from prunescope.errors import CheckpointError
 
@@ -27,7 +27,6 @@ _FROM_TYPE = {"_rebuild_from_type", "_rebuild_from_type_v2"}
 _MODULES = {"torch._utils", "torch._tensor", "torch.tensor"}
 # A parameter of a subclass that was moved from another device has three.
 _MAX_WRAPPERS = 4
-_MAX_AXES = 64
 _ODD = {
     "_rebuild_meta_tensor_no_storage": "is a meta tensor: it was saved without data",
     "_rebuild_sparse_tensor": "is sparse: save it dense",
@@ -142,7 +141,7 @@ def _slice(value: Call) -> Stored | None:
     if name.name == "_rebuild_tensor_v3" and len(arguments) > 6:
         named = arguments[6]
         dtype = TORCH_DTYPES.get(named.name) if isinstance(named, Global) else None
-    if dtype is None or not is_count(offset) or not _is_shape(shape) or not _is_shape(strides):
+    if dtype is None or not is_count(offset) or not is_shape(shape) or not is_shape(strides):
         return None
     return Stored(storage, dtype, offset, shape, strides) if len(shape) == len(strides) else None
 
@@ -152,10 +151,6 @@ def _class_of(value: Call) -> str:
     arguments = value.arguments if isinstance(value.arguments, tuple) else ()
     named = [a for a in arguments if isinstance(a, Global) and a.module not in _MODULES]
     return str(named[0]) if named else "tensor subclass"
-
-
-def _is_shape(value: Any) -> bool:
-    return isinstance(value, tuple) and len(value) <= _MAX_AXES and all(map(is_count, value))
 
 
 def _is_contiguous(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:

@@ -36,8 +36,11 @@ def read(file: File) -> Contents:
     return contents(root, locate, file)
 
 
-def read_tensor(file: File, name: str) -> TensorInfo:
+def read_tensor(file: File, name: str) -> tuple[TensorInfo, int]:
     """The tensor in a file that `torch.save` wrote of nothing but one tensor; `name` names it.
+
+    Returns:
+        The tensor, and the CRC-32 of its bytes; 0 where the file does not state that.
 
     Raises:
         CheckpointError: as `read`, or the file holds something else, or more.
@@ -46,7 +49,10 @@ def read_tensor(file: File, name: str) -> TensorInfo:
     if not is_tensor(root):
         raise CheckpointError(file, f"tensor {name!r} is not one this reader knows")
     tensor = stored(root, name, file)
-    return located(name, tensor, locate(tensor.storage, name), file)
+    place = locate(tensor.storage, name)
+    found = located(name, tensor, place, file)
+    is_all = found.nbytes == place.nbytes and found.strides is None
+    return found, place.crc if is_all else 0
 
 
 def _root(pickled: bytes) -> Any:
@@ -82,6 +88,6 @@ def _opened(
         if record is None:
             cause = f"tensor {tensor!r}: its storage {storage.key!r} is missing"
             raise CheckpointError(file, cause)
-        return Place(0, record.size, record.header)
+        return Place(0, record.size, record.header, record.crc)
 
     return root, locate

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from prunescope.checkpoint.storage import File
 from prunescope.checkpoint.types import TensorInfo
 from prunescope.errors import CheckpointError
+
+# Bytes at either end, which are read at once: there a small archive has all but the tensor.
+EDGE = 2048
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,20 @@ class Window(File):
 
     def read(self, offset: int, length: int) -> bytes:
         """`length` bytes from `offset`, fewer at its end."""
-        return self.base.read(self.start + offset, max(0, min(length, self.length - offset)))
+        length = max(0, min(length, self.length - offset))
+        if offset + length <= EDGE:
+            return self._head[offset : offset + length]
+        if offset >= (edge := self.length - EDGE):
+            return self._tail[offset - edge : offset - edge + length]
+        return self.base.read(self.start + offset, length)
+
+    @cached_property
+    def _head(self) -> bytes:
+        return self.base.read(self.start, min(EDGE, self.length))
+
+    @cached_property
+    def _tail(self) -> bytes:
+        return self.base.read(self.start + self.length - EDGE, EDGE)
 
     def placed(self, tensor: TensorInfo) -> TensorInfo:
         """A tensor found in this window, as one of the file it lies in."""

@@ -32,11 +32,19 @@ _FOLDER = 0x10
 
 @dataclass(frozen=True, slots=True)
 class ZipRecord:
-    """One stored record: its name, length in bytes and the offset of its local header."""
+    """One stored record.
+
+    Attributes:
+        name: as the archive spells it.
+        size: its length in bytes.
+        header: the offset of its local header.
+        crc: the CRC-32 of its bytes as its writer states it; 0 where it made none.
+    """
 
     name: str
     size: int
     header: int
+    crc: int
 
 
 def read_directory(file: File, limit: int | None = None) -> dict[str, ZipRecord]:
@@ -133,7 +141,7 @@ def _entry(directory: bytes, at: int, file: File) -> tuple[ZipRecord, int]:
         raise CheckpointError(file, "truncated zip directory")
     fields = _ENTRY.unpack_from(directory, at)
     magic, flags, method = fields[0], fields[3], fields[4]
-    packed, unpacked, name_length, extra_length, comment_length = fields[8:13]
+    crc, packed, unpacked, name_length, extra_length, comment_length = fields[7:13]
     attributes, header = fields[15:]
     name_at = at + _ENTRY.size
     extra_at = name_at + name_length
@@ -157,7 +165,7 @@ def _entry(directory: bytes, at: int, file: File) -> tuple[ZipRecord, int]:
         raise CheckpointError(file, f"zip record {name!r} is encrypted or a patch")
     if method != 0 or packed != unpacked:
         raise CheckpointError(file, f"zip record {name!r} is compressed, as torch.save never does")
-    return ZipRecord(name, int(unpacked), int(header)), end
+    return ZipRecord(name, int(unpacked), int(header), int(crc)), end
 
 
 def _zip64(extra: bytes) -> list[int]:

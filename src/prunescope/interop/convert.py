@@ -1,7 +1,7 @@
 """How does a checkpoint of any format become an ordinary Hugging Face folder? Copied, not run.
 
 Nothing is loaded: bytes go from the mapped source to safetensors files a run at a time, so memory
-does not grow with the model, and every tensor keeps its bits. Only a GGUF file, whose tensors have
+does not grow with the model, and every tensor keeps its bits. Only a GGUF, whose tensors have
 other names, orders and types, goes through `gguf_to_hf` first; and the formats of other engines,
 and padding, through `convert_export`.
 """
@@ -90,7 +90,7 @@ def convert(
     """Write the checkpoint `source` to the folder `target`, whole or not at all.
 
     Args:
-        source: whatever `open_checkpoint` opens, or a GGUF file of a Llama.
+        source: whatever `open_checkpoint` opens, or a GGUF of a Llama, split or not.
         target: missing, empty, or made by an earlier call.
         shard_bytes: most bytes of tensors in one file.
         overwrite: replace the model in a `target` that was made by others; files that belong to
@@ -207,21 +207,10 @@ def _from_gguf(
     source = checkpoint.files[0].local
     if source is None:
         raise CheckpointError(checkpoint.path, "is remote: download it to convert it")
-    if len(checkpoint.files) > 1:
-        raise CheckpointError(
-            checkpoint.path, "is a split GGUF: run  llama-gguf-split --merge  first"
-        )
     with (
         replacing_folder(target, belongs_to_a_model) as temporary,
         TemporaryDirectory(dir=temporary) as made,
-        TemporaryDirectory(dir=temporary) as alone,
     ):
-        # transformers would read config and tokenizer beside the file instead of those in it.
-        link = Path(alone) / source.name
-        link.symlink_to(source.resolve())
-        try:
-            convert_gguf(link, Path(made), progress)
-        except CheckpointError as err:
-            raise CheckpointError(source, err.cause) from None
+        convert_gguf(source, Path(made), progress)
         conversion = write(open_checkpoint(made), temporary, silent)
     return replace(conversion, is_dequantised=True)

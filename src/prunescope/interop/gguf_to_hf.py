@@ -7,8 +7,10 @@ model; the tokenizer is corrected where transformers' is not the model's.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from prunescope.checkpoint import Checkpoint, open_checkpoint
@@ -38,8 +40,7 @@ def convert(path: Path, folder: Path, progress: Progress = silent) -> None:
     tokenizer. The same file gives the same bytes.
 
     Args:
-        path: a GGUF file of the `llama` architecture, without a model's other files beside it:
-            transformers would read those too.
+        path: a GGUF file of the `llama` architecture, or a shard of one.
         folder: an existing folder.
         progress: called with the number of steps; yields what counts one of them off.
 
@@ -50,12 +51,13 @@ def convert(path: Path, folder: Path, progress: Progress = silent) -> None:
     source = open_checkpoint(path)
     check_architecture(source)
     with progress(len(source.tensors) + 3) as tick:
-        config = read_config(source)
-        _write_json(folder / "config.json", config)
-        _write_generation_config(folder, config)
-        tick()
-        _write_tokenizer(source, config, folder)
-        tick()
+        with _alone(source) as file:
+            config = read_config(source, file)
+            _write_json(folder / "config.json", config)
+            _write_generation_config(folder, config)
+            tick()
+            _write_tokenizer(source, file, config, folder)
+            tick()
         tensors = read_tensors(source, tick)
         check_shapes(source, tensors, config)
         weights = folder / "model.safetensors"
@@ -65,18 +67,30 @@ def convert(path: Path, folder: Path, progress: Progress = silent) -> None:
         tick()
 
 
-def read_config(source: Checkpoint) -> dict[str, Any]:
+@contextmanager
+def _alone(source: Checkpoint) -> Iterator[Path]:
+    """The file with the keys, of a split model the first, where no other file lies beside it:
+    transformers would read config and tokenizer there instead of those in it."""
+    file = source.files[0].local
+    assert file is not None
+    with TemporaryDirectory() as folder:
+        link = Path(folder) / "model.gguf"
+        link.symlink_to(file.resolve())
+        yield link
+
+
+def read_config(source: Checkpoint, file: Path) -> dict[str, Any]:
     """The config.json of an ordinary float32 Llama, by transformers' own reading of the GGUF.
+
+    Args:
+        file: the one of `source` that has its keys, with nothing beside it.
 
     Raises:
         CheckpointError: transformers cannot read it.
     """
     try:
         config = transformers.AutoConfig.from_pretrained(
-            Path(source.path).parent,
-            gguf_file=Path(source.path).name,
-            local_files_only=True,
-            trust_remote_code=False,
+            file.parent, gguf_file=file.name, local_files_only=True, trust_remote_code=False
         )
         values: dict[str, Any] = config.to_diff_dict()
     except Exception as err:  # transformers raises errors of many kinds
@@ -85,6 +99,9 @@ def read_config(source: Checkpoint) -> dict[str, Any]:
         values.pop(key, None)
     if values.get("model_type") != "llama":
         raise CheckpointError(source.path, f"transformers reads a {values.get('model_type')!r}")
+    if len(source.files) > 1:
+        # transformers looks for an output head in the first of them alone.
+        values["tie_word_embeddings"] = source.config.get("tie_word_embeddings") is True
     # transformers before 5 knows no rope_parameters, and would take its default of 10000.
     theta = values.get("rope_parameters", {}).get("rope_theta")
     return values | {
@@ -101,13 +118,12 @@ def _write_generation_config(folder: Path, config: Mapping[str, Any]) -> None:
     _write_json(folder / "generation_config.json", {"_from_model_config": True} | marks | version)
 
 
-def _write_tokenizer(source: Checkpoint, config: Mapping[str, Any], folder: Path) -> None:
+def _write_tokenizer(
+    source: Checkpoint, file: Path, config: Mapping[str, Any], folder: Path
+) -> None:
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
-            Path(source.path).parent,
-            gguf_file=Path(source.path).name,
-            local_files_only=True,
-            trust_remote_code=False,
+            file.parent, gguf_file=file.name, local_files_only=True, trust_remote_code=False
         )
         if source.metadata.get("tokenizer.ggml.pre") == "smollm":
             # transformers ignores this key. llama.cpp (llama-vocab.cpp, SMOLLM), like the model's

@@ -13,8 +13,6 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
-from rich.cells import cell_len
-
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -62,7 +60,7 @@ class Screen:
     ) -> None:
         """Columns two spaces apart, aligned by display cells: a Chinese character has two."""
         lines = [headers, *rows]
-        widths = [max(cell_len(row[i]) for row in lines) for i in range(len(headers))]
+        widths = [max(_width(row[i]) for row in lines) for i in range(len(headers))]
         for number, row in enumerate(lines):
             cells = (
                 _aligned(cell, width, side)
@@ -77,6 +75,15 @@ def _console(stream: TextIO) -> Console:
     return Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
+def _width(text: str) -> int:
+    """How many cells of a terminal `text` takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
 def _aligned(text: str, width: int, side: Justify) -> str:
-    space = " " * (width - cell_len(text))
+    space = " " * (width - _width(text))
     return space + text if side == "right" else text + space

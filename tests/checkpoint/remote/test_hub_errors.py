@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -10,6 +11,7 @@ import pytest
 from huggingface_hub import snapshot_download
 
 from prunescope.checkpoint import open_checkpoint
+from prunescope.checkpoint.remote import hub_api
 from prunescope.errors import CheckpointError
 from tests.checkpoint.remote.conftest import set_endpoint
 from tests.support.hub import TOKEN, Hub, HubHandler
@@ -116,7 +118,7 @@ ANSWERS: dict[str, tuple[str, str]] = {
     "list": ("[]", "is no listing"),
     "number": ("1", "is no listing"),
     "deep": ("[" * 100_000, "is no listing"),
-    "no id": ("{}", "is no listing"),
+    "no id": ("{}", "names no commit"),
     "no commit": ('{"id": "", "siblings": []}', "names no commit"),
     "a path for a commit": ('{"id": "", "sha": "../../etc", "siblings": []}', "names no commit"),
     "no files": (f'{{"id": "", "sha": "{"0" * 40}"}}', "no weights here"),
@@ -158,6 +160,26 @@ def test_a_listing_that_drips_is_left(root: Path, monkeypatch: pytest.MonkeyPatc
     with serve(Dripping, root) as site:
         set_endpoint(monkeypatch, site.url)
         assert "has not answered within 1 s" in refused("hf://org/small")
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+def test_a_listing_without_end_is_left(
+    root: Path, monkeypatch: pytest.MonkeyPatch, says_so: bool
+) -> None:
+    monkeypatch.setattr(hub_api, "MAX_LISTING", 1 << 20)
+
+    class Endless(HubHandler):
+        def answer(self, name: str) -> None:
+            self.start(200, {"Content-Length": str(1 << 40)} if says_so else {})
+            with suppress(OSError):
+                for _ in range(1 << 12):
+                    self.send(b" " * (64 << 10))
+
+    with serve(Endless, root) as site:
+        set_endpoint(monkeypatch, site.url)
+        assert "sends over 1 MiB for an answer" in refused("hf://org/small")
+        # What the connection holds, and no more, was sent after it was left.
+        assert site.sent < 32 << 20
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

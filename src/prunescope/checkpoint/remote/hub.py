@@ -108,7 +108,7 @@ class HubFolder(Listed):
 
     @property
     def traffic(self) -> tuple[int, int]:
-        """Requests sent and bytes received so far; those of the listing are not known."""
+        """Requests sent and bytes received so far, the listing's included."""
         return self._hub.transport.requests, self._hub.transport.received
 
     def _make(self, name: str) -> File:

@@ -1,8 +1,8 @@
 """What does a hub say of one model: its commit, its files, or why it says nothing?
 
-huggingface_hub asks, and knows the token; here its answers and errors become the user's. It reads
-a listing to its end, however long: the user's endpoint is trusted with their memory for the time
-that it has, unlike the places that files come from.
+huggingface_hub knows the token and how things are addressed. The listing is asked for here: its
+own client would read it to its end, however long. The question and what is read of the answer:
+https://huggingface.co/docs/hub/api#get-apimodelsrepoid-or-apimodelsrepoidrevisionrevision.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from prunescope import __version__
+from prunescope.checkpoint.jsonfile import MAX_JSON_FILE, parse_object
 from prunescope.checkpoint.remote.files import NotThere, is_length
 from prunescope.checkpoint.remote.replies import TransferError
 from prunescope.checkpoint.remote.transport import Transport, failure
@@ -25,8 +27,10 @@ from prunescope.extras import require
 T = TypeVar("T")
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-# What huggingface_hub raises where an answer lacks what it looks for.
-_MALFORMED = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
+# As much as a file of JSON may have.
+MAX_LISTING = MAX_JSON_FILE
+# What is raised where an answer lacks what is looked for.
+_MALFORMED = (AttributeError, LookupError, TypeError)
 
 
 class Hub:
@@ -66,7 +70,8 @@ class Hub:
             # The error of whoever puts it into a header would show it.
             raise CheckpointError("HF_TOKEN", "holds characters that no token has")
         self._has_token = bool(token)
-        self._api = self._hub.HfApi(endpoint, token=False, headers=headers)
+        path = f"api/models/{model}/revision/{quote(revision, safe='')}?blobs=true"
+        self._listing = Url.parse(f"{endpoint.rstrip('/')}/{path}")
         self.transport = Transport(self._url, headers)
 
     def at(self, path: str, commit: str) -> Url:
@@ -79,17 +84,22 @@ class Hub:
         Raises:
             TransferError: unknown, forbidden or unreachable, or no listing.
         """
-        self.transport.requests += 1
-        info = self._ask(partial(
-            self._api.model_info, self.model, revision=self._revision, files_metadata=True,
-            timeout=timeout(),
-        ))  # fmt: skip
-        if not isinstance(info.sha, str) or not _COMMIT.fullmatch(info.sha):
+        reply = self.transport.get_whole(self._listing, MAX_LISTING)
+        if reply.status != 200:
+            raise self.refusal(reply.status, reply.headers)
+        try:
+            info = parse_object(reply.data, self.place, "the listing")
+            files = {
+                str(file["rfilename"]): file.get("size") for file in info.get("siblings") or []
+            }
+        except CheckpointError as err:
+            raise TransferError(f"the hub's answer is no listing of a model: {err.cause}") from None
+        except _MALFORMED:
+            raise TransferError("the hub's answer is no listing of a model") from None
+        commit = info.get("sha")
+        if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
             raise TransferError("the hub's listing names no commit")
-        return info.sha, {
-            str(file.rfilename): file.size if is_length(file.size) else None
-            for file in info.siblings or []
-        }
+        return commit, {name: size if is_length(size) else None for name, size in files.items()}
 
     def refusal(self, status: int, headers: Mapping[str, str]) -> TransferError:
         """What the user can do about an answer without what was asked for."""
@@ -120,7 +130,5 @@ class Hub:
             return within(seconds, call)
         except self._errors.HfHubHTTPError as err:
             raise self.refusal(err.response.status_code, err.response.headers) from None
-        except _MALFORMED:
-            raise TransferError("the hub's answer is no listing of a model") from None
         except Exception as err:  # its client's errors are those of the HTTP library of the day
             raise TransferError(failure(err, self._url, seconds)) from None

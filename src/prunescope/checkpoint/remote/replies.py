@@ -33,12 +33,14 @@ class Wanted:
         length: how many.
         known: how many of the file's first bytes the caller has.
         deadline: when to give up, as `time.monotonic()` tells.
+        is_part: whether it is asked for by a range request, as a part of a file.
     """
 
     start: int
     length: int
     known: int
     deadline: float
+    is_part: bool = True
 
 
 @dataclass(frozen=True, slots=True)

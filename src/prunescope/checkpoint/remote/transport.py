@@ -78,7 +78,22 @@ class Transport:
             TransferError: no answer, not in time, or not the bytes that were asked for.
         """
         seconds = patience(length)
-        wanted = Wanted(start, length, known, monotonic() + seconds)
+        return self._within(seconds, url, Wanted(start, length, known, monotonic() + seconds))
+
+    def get_whole(self, url: Url, limit: int) -> Reply:
+        """All that is at `url`, which is no file, within the time that a server has to answer.
+
+        Raises:
+            TransferError: no answer, not in time, or over `limit` bytes.
+        """
+        seconds = timeout()
+        wanted = Wanted(0, limit + 1, 0, monotonic() + seconds, is_part=False)
+        reply = self._within(seconds, url, wanted)
+        if len(reply.data) > limit:
+            raise TransferError(f"{url.host} sends over {limit >> 20} MiB for an answer")
+        return reply
+
+    def _within(self, seconds: float, url: Url, wanted: Wanted) -> Reply:
         try:
             return within(seconds, lambda: self._fetch(url, wanted))
         except TransferError:
@@ -90,7 +105,8 @@ class Transport:
         again = True
         # requests' own loop would take the user's password and token along.
         for _ in range(MAX_REDIRECTS + 1):
-            headers = {"Range": f"bytes={wanted.start}-{wanted.start + wanted.length - 1}"}
+            last = wanted.start + wanted.length - 1
+            headers = {"Range": f"bytes={wanted.start}-{last}"} if wanted.is_part else {}
             if url.origin == self._origin:
                 headers |= self._headers
             self._count(requests=1)

@@ -5,26 +5,32 @@ A room for each command: key → (Chinese, English).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from typing import Literal, get_args
-
-from prunescope.report.messages.analyze import MESSAGES as _ANALYZE
-from prunescope.report.messages.browse import MESSAGES as _BROWSE
-from prunescope.report.messages.common import MESSAGES as _COMMON
-from prunescope.report.messages.convert import MESSAGES as _CONVERT
-from prunescope.report.messages.cost import MESSAGES as _COST
-from prunescope.report.messages.demo_model import MESSAGES as _DEMO_MODEL
-from prunescope.report.messages.formats import MESSAGES as _FORMATS
-from prunescope.report.messages.prune import MESSAGES as _PRUNE
-from prunescope.report.messages.report import MESSAGES as _REPORT
-from prunescope.report.messages.scan import MESSAGES as _SCAN
-from prunescope.report.messages.size import MESSAGES as _SIZE
-from prunescope.report.messages.sparsity import MESSAGES as _SPARSITY
-from prunescope.report.messages.trace import MESSAGES as _TRACE
-from prunescope.report.messages.verify import MESSAGES as _VERIFY
 
 Language = Literal["zh", "en"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
+# Looked into in this order, each imported when the ones before it do not have a sentence: what is
+# over in a blink comes first.
+ROOMS = (
+    "common",
+    "size",
+    "analyze",
+    "scan",
+    "cost",
+    "convert",
+    "demo_model",
+    "sparsity",
+    "formats",
+    "prune",
+    "trace",
+    "verify",
+    "browse",
+    "report",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +40,12 @@ class Messages:
     language: Language
 
     def __call__(self, key: str, /, **values: object) -> str:
-        zh, en = CATALOGUE[key]
+        zh, en = next(room[key] for room in map(sentences, ROOMS) if key in room)
         return (zh if self.language == "zh" else en).format(**values)
 
 
-CATALOGUE: dict[str, tuple[str, str]] = {
-    **_COMMON,
-    **_ANALYZE,
-    **_BROWSE,
-    **_SIZE,
-    **_SPARSITY,
-    **_COST,
-    **_PRUNE,
-    **_FORMATS,
-    **_REPORT,
-    **_SCAN,
-    **_VERIFY,
-    **_TRACE,
-    **_DEMO_MODEL,
-    **_CONVERT,
-}
+@cache
+def sentences(room: str) -> Mapping[str, tuple[str, str]]:
+    """What is said in one room."""
+    found: Mapping[str, tuple[str, str]] = import_module(f"{__name__}.{room}").MESSAGES
+    return found
