@@ -96,7 +96,7 @@ def group_of(model: Model, layer: int, kind: str, gqa: Gqa = "group") -> Group:
     Raises:
         ArchitectureError: the layer lacks one of the group's modules, or its axes do not agree.
     """
-    _check_prunable(model)
+    check_prunable(model)
     spec, spaces = model.family.groups[kind], model.family.spaces
     where = f"{model.checkpoint.path}: layer {layer}"
     lengths: dict[str, int] = {}
@@ -151,7 +151,7 @@ def hidden_group(model: Model) -> Group:
     Raises:
         ArchitectureError: no tensor has such an axis, or two differ in length.
     """
-    _check_prunable(model)
+    check_prunable(model)
     if model.family.name.startswith("gemma"):
         raise ArchitectureError(
             f"{model.checkpoint.path}: a {model.family.name} model scales its embedding by the "
@@ -193,7 +193,8 @@ def _rows_of_unit(model: Model, key: str | None, where: str) -> int:
     return model.head_dim
 
 
-def _check_prunable(model: Model) -> None:
+def check_prunable(model: Model) -> None:
+    """Raise ArchitectureError where nothing tells which axes belong together, or they are fused."""
     refuse_generic(model, "prune")
     if not model.family.prunable:
         raise ArchitectureError(

@@ -12,7 +12,13 @@ from prunescope.analysis.record import Gqa
 from prunescope.architecture import Model
 from prunescope.errors import PlanError
 from prunescope.pruning.budget import Budget, meet
-from prunescope.pruning.groups import Group, group_of, hidden_group, layers_group
+from prunescope.pruning.groups import (
+    Group,
+    check_prunable,
+    group_of,
+    hidden_group,
+    layers_group,
+)
 
 # From here too: a plan's users need both.
 from prunescope.pruning.targets import Target as Target
@@ -129,6 +135,7 @@ def resolve(plan: PruningPlan, model: Model) -> tuple[Target, ...]:
         ArchitectureError: a layer that is not built as its family's are.
     """
     _check(plan)
+    check_prunable(model)
     targets: tuple[Target, ...]
     if plan.structure == "layer":
         targets = (_depth(plan, model),)
