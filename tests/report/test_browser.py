@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ def drive(entries: tuple[Entry, ...], scenario: Scenario) -> None:
             await pilot.pause()
             await scenario(browser, pilot)
 
-    asyncio.run(run())
+    # In a thread of its own: other tests' browsers may leave a loop running in this one.
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(lambda: asyncio.run(run())).result()
 
 
 def titles(browser: Browser) -> list[str]:
