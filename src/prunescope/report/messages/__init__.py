@@ -13,7 +13,9 @@ from prunescope.report.messages.common import MESSAGES as _COMMON
 from prunescope.report.messages.convert import MESSAGES as _CONVERT
 from prunescope.report.messages.cost import MESSAGES as _COST
 from prunescope.report.messages.demo_model import MESSAGES as _DEMO_MODEL
+from prunescope.report.messages.eval import MESSAGES as _EVAL
 from prunescope.report.messages.prune import MESSAGES as _PRUNE
+from prunescope.report.messages.recover import MESSAGES as _RECOVER
 from prunescope.report.messages.scan import MESSAGES as _SCAN
 from prunescope.report.messages.size import MESSAGES as _SIZE
 from prunescope.report.messages.sparsity import MESSAGES as _SPARSITY
@@ -47,4 +49,6 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     **_TRACE,
     **_DEMO_MODEL,
     **_CONVERT,
+    **_EVAL,
+    **_RECOVER,
 }
