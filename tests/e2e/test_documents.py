@@ -31,7 +31,19 @@ from prunescope.checkpoint import (
     zip_directory,
 )
 from prunescope.checkpoint.remote import replies, transport
-from prunescope.cli import analyze, convert, cost, prune, scan, size, sparsity, trace, verify
+from prunescope.cli import (
+    analyze,
+    convert,
+    cost,
+    eval,
+    prune,
+    recover,
+    scan,
+    size,
+    sparsity,
+    trace,
+    verify,
+)
 from prunescope.report.messages import Messages
 from tests.e2e.conftest import Example
 from tests.support.scripts import ROOT, environment
@@ -54,6 +66,8 @@ COMMANDS = {
     "prunescope sparsity": (sparsity.subcommand, "en"),
     "prunescope cost": (cost.subcommand, "en"),
     "prunescope trace": (trace.subcommand, "en"),
+    "prunescope eval": (eval.subcommand, "en"),
+    "prunescope recover": (recover.subcommand, "en"),
 }
 SAFETY = {"en": "## Safety\n", "zh": "## 安全\n"}
 ORIGINAL, PRUNED = "models/SmolLM2-135M-Instruct", "prune_log/llama_prune"

@@ -80,8 +80,8 @@ def hub_records(name: str, part: Part) -> Iterator[dict[str, Any]]:
     datasets = require("datasets", "datasets")
     datasets.disable_progress_bars()
     # They tell of each time that they ask again.
-    for name in ("datasets", "huggingface_hub"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for chatty in ("datasets", "huggingface_hub"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
     options: dict[str, Any] = {"revision": wanted.revision, "split": split}
     if wanted.files:
         options["data_files"] = {split: wanted.files[split]}
