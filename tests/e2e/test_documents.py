@@ -35,7 +35,6 @@ from prunescope.cli import (
     analyze,
     convert,
     cost,
-    eval,
     prune,
     recover,
     scan,
@@ -44,6 +43,7 @@ from prunescope.cli import (
     trace,
     verify,
 )
+from prunescope.cli import eval as evaluate
 from prunescope.report.messages import Messages
 from tests.e2e.conftest import Example
 from tests.support.scripts import ROOT, environment
@@ -66,7 +66,7 @@ COMMANDS = {
     "prunescope sparsity": (sparsity.subcommand, "en"),
     "prunescope cost": (cost.subcommand, "en"),
     "prunescope trace": (trace.subcommand, "en"),
-    "prunescope eval": (eval.subcommand, "en"),
+    "prunescope eval": (evaluate.subcommand, "en"),
     "prunescope recover": (recover.subcommand, "en"),
 }
 SAFETY = {"en": "## Safety\n", "zh": "## 安全\n"}
