@@ -65,10 +65,14 @@ def streamed_model(model: Model, device: str, tick: Callable[[], None]) -> Score
             layers = network.model.layers
             stands = [_Stand(layer, layer is layers[-1]) for layer in layers]
             network.model.layers = torch.nn.ModuleList(stands)
-            network.to(device=device, dtype=computing_dtype(model.checkpoint))
+            dtype = computing_dtype(model.checkpoint)
+            network.to(device)
+            for parameter in network.parameters():
+                # Not the buffers: rotary frequencies stay in float32.
+                parameter.data = parameter.data.to(dtype)
             hidden, given = _before_layers(network, stands, windows)
             for number, layer in enumerate(layers):
-                state = {n: p.to(device, network.dtype) for n, p in layer.named_parameters()}
+                state = {n: p.to(device, dtype) for n, p in layer.named_parameters()}
                 for place, window in enumerate(windows):
                     options = given[len(window.tokens)][number]
                     hidden[place] = torch.func.functional_call(
