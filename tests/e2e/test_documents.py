@@ -37,6 +37,7 @@ from prunescope.cli import (
     convert,
     cost,
     prune,
+    recover,
     report,
     scan,
     size,
@@ -44,6 +45,7 @@ from prunescope.cli import (
     trace,
     verify,
 )
+from prunescope.cli import eval as evaluate
 from prunescope.report.messages import Messages
 from tests.e2e.conftest import Example
 from tests.support.scripts import ROOT, environment
@@ -68,6 +70,8 @@ COMMANDS = {
     "prunescope trace": (trace.subcommand, "en"),
     "prunescope browse": (browse.subcommand, "en"),
     "prunescope report": (report.subcommand, "en"),
+    "prunescope eval": (evaluate.subcommand, "en"),
+    "prunescope recover": (recover.subcommand, "en"),
 }
 SAFETY = {"en": "## Safety\n", "zh": "## 安全\n"}
 ORIGINAL, PRUNED = "models/SmolLM2-135M-Instruct", "prune_log/llama_prune"

@@ -13,8 +13,11 @@ from typing import Literal
 
 from prunescope.errors import PrunescopeError
 
+# What to learn from, and what to judge by.
+Part = Literal["calibration", "evaluation"]
 
-def embedded_text(part: Literal["calibration", "evaluation"]) -> str:
+
+def embedded_text(part: Part) -> str:
     """The embedded prose: about 59,000 (calibration) or 30,000 (evaluation) SmolLM2 tokens."""
     return (files(__name__) / f"{part}.txt").read_text("utf-8")
 

@@ -54,14 +54,25 @@ def perplexity(
     overflows, NaN where the model gives NaN.
     """
     total, predicted = 0.0, 0
+    for window in windows:
+        total += surprise(model, window)
+        predicted += len(window) - 1
+        tick()
+    return Perplexity(exp_of_mean(total, predicted), len(windows), len(windows[0]))
+
+
+def surprise(model: transformers.PreTrainedModel, tokens: Sequence[int], context: int = 1) -> float:
+    """−Σ log p(token | its predecessors) in nats, of all but the first `context` tokens."""
+    ids = torch.tensor([list(tokens)], device=model.device)
+    # A vocabulary is wide: logits that nobody scores are not made.
+    kept = {"logits_to_keep": len(tokens) - context + 1} if context > 1 else {}
     with torch.no_grad():
-        for window in windows:
-            ids = torch.tensor([list(window)], device=model.device)
-            logits = model(input_ids=ids, use_cache=False).logits[0, :-1].float()
-            losses = torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none")
-            total += float(losses.double().sum())
-            predicted += len(window) - 1
-            tick()
-    mean = total / predicted
-    value = math.exp(mean) if mean < 700 else math.inf
-    return Perplexity(value if mean == mean else math.nan, len(windows), len(windows[0]))
+        logits = model(input_ids=ids, use_cache=False, **kept).logits[0, :-1].float()
+        losses = torch.nn.functional.cross_entropy(logits, ids[0, context:], reduction="none")
+        return float(losses.double().sum())
+
+
+def exp_of_mean(total: float, count: int) -> float:
+    """Perplexity from `total` nats over `count` tokens: infinite where it overflows, NaN of NaN."""
+    mean = total / count
+    return math.nan if mean != mean else math.exp(mean) if mean < 700 else math.inf

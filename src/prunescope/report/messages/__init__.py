@@ -29,6 +29,8 @@ ROOMS = (
     "trace",
     "verify",
     "browse",
+    "eval",
+    "recover",
     "report",
 )
 

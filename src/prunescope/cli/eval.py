@@ -1,0 +1,116 @@
+"""`prunescope eval`: what did pruning cost, and what did it buy?"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from prunescope.analysis.devices import devices
+from prunescope.cli.run import language_option
+from prunescope.report.messages import Messages
+
+
+def subcommand(say: Messages) -> click.Command:
+    """`prunescope eval MODEL`."""
+    example = "prunescope eval prune_log/llama_prune --original Llama-3-8B-Instruct --speed"
+    whole = click.IntRange(min=1)
+
+    @click.command("eval", help=say("help_eval", example=example))
+    @click.argument("model")
+    @click.option("--original", help=say("help_eval_original"))
+    @click.option("--text", help=say("help_eval_text"))
+    @click.option("--window", default=1024, show_default=True, type=click.IntRange(min=2),
+                  help=say("help_window"))  # fmt: skip
+    @click.option("--stride", default=512, show_default=True, type=whole, help=say("help_stride"))
+    @click.option("--max-tokens", type=click.IntRange(min=2), help=say("help_max_tokens"))
+    @click.option("--bos", is_flag=True, help=say("help_bos"))
+    @click.option("--stream/--no-stream", default=None, help=say("help_stream"))
+    @click.option("--no-perplexity", is_flag=True, help=say("help_no_perplexity"))
+    @click.option("--tasks", help=say("help_tasks"))
+    @click.option("--limit", type=whole, help=say("help_limit"))
+    @click.option("--speed", is_flag=True, help=say("help_speed"))
+    @click.option("--batch", default=1, show_default=True, type=whole, help=say("help_batch"))
+    @click.option("--context", default=512, show_default=True, type=whole,
+                  help=say("help_speed_context"))  # fmt: skip
+    @click.option("--new-tokens", default=32, show_default=True, type=click.IntRange(min=2),
+                  help=say("help_new_tokens"))  # fmt: skip
+    @click.option("--repeats", default=5, show_default=True, type=whole, help=say("help_repeats"))
+    @click.option("--device-name", type=click.Choice(list(devices())),
+                  help=say("help_device_name"))  # fmt: skip
+    @click.option("--generate", is_flag=True, help=say("help_generate"))
+    @click.option("--prompt", "prompts", multiple=True, help=say("help_prompt"))
+    @click.option("--device", help=say("help_eval_on"))
+    @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
+    @click.option("--quiet", is_flag=True, help=say("help_quiet"))
+    @language_option(say)
+    def command(model: str, **options: Any) -> None:
+        _eval(say, model, options)
+
+    return command
+
+
+def _eval(say: Messages, path: str, options: dict[str, Any]) -> None:
+    from prunescope.architecture import describe
+    from prunescope.checkpoint import open_checkpoint
+    from prunescope.extras import require
+
+    paths = [each for each in (options["original"], path) if each]
+    models = [describe(open_checkpoint(each)) for each in paths]
+    require("torch", "prune")
+    # Its warnings would come between our lines; its errors we report.
+    require("transformers", "prune").logging.set_verbosity_error()
+
+    from prunescope.data.sources import documents
+    from prunescope.evaluation.generation import PROMPTS
+    from prunescope.evaluation.run import Asked, Sliding, evaluate, fitted, windows_of
+    from prunescope.evaluation.speed import Load
+    from prunescope.interop.devices import choose_device
+    from prunescope.report.progress import progress
+
+    device, quiet = choose_device(options["device"]), options["quiet"]
+    load = None
+    if options["speed"]:
+        load = Load(options["batch"], options["context"], options["new_tokens"], options["repeats"])
+    prompts = options["prompts"] or (PROMPTS if options["generate"] else ())
+    text = None if options["no_perplexity"] else documents(options["text"], "evaluation")
+    sliding = Sliding(options["window"], options["stride"], options["max_tokens"], options["bos"])
+    asked = Asked(
+        text,
+        fitted(sliding, models),
+        options["stream"],
+        prompts,
+        options["new_tokens"],
+        _harness(options["tasks"], options["limit"], quiet or not sys.stderr.isatty()),
+        options["batch"],
+        load,
+        devices()[options["device_name"]] if options["device_name"] else None,
+    )
+    if text is None and not (prompts or load or asked.harness):
+        raise click.UsageError("--no-perplexity leaves nothing: add --speed, --tasks or --generate")
+    windows = [] if text is None else [windows_of(each, text, asked.sliding) for each in models]
+    found = evaluate(
+        models, asked, device, windows,
+        lambda steps: progress(say("measuring_perplexity"), steps, quiet),
+        lambda steps: progress(say("measuring_speed"), steps, quiet),
+    )  # fmt: skip
+    if options["as_json"]:
+        from prunescope.report.eval_json import evaluations_json
+
+        click.echo(evaluations_json(found, asked, device))
+        return
+    from prunescope.report.console import Screen
+    from prunescope.report.evaluation import print_evaluations
+
+    print_evaluations(found, asked, device, Screen(), say)
+
+
+def _harness(tasks: str | None, limit: int | None, is_quiet: bool) -> Any:
+    if tasks is None:
+        if limit is not None:
+            raise click.UsageError("--limit belongs to --tasks")
+        return None
+    from prunescope.evaluation.harness import Harness
+
+    return Harness([name.strip() for name in tasks.split(",") if name.strip()], limit, is_quiet)

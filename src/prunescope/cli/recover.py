@@ -1,0 +1,118 @@
+"""`prunescope recover`: train a pruned model a little, and write it as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from prunescope.cli.run import language_option
+from prunescope.report.messages import Messages
+
+_ALL = "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj"
+
+
+def subcommand(say: Messages) -> click.Command:
+    """`prunescope recover MODEL --output DIR`."""
+    example = (
+        "prunescope recover prune_log/llama_prune --output models/recovered --text alpaca "
+        "--teacher Llama-3-8B-Instruct"
+    )
+    whole, rate = click.IntRange(min=1), click.FloatRange(min=0, min_open=True)
+    share = click.FloatRange(0, 1, max_open=True)
+
+    @click.command("recover", help=say("help_recover", example=example))
+    @click.argument("model")
+    @click.option("--output", required=True, type=click.Path(path_type=Path),
+                  help=say("help_recover_output"))  # fmt: skip
+    @click.option("--text", help=say("help_recover_text"))
+    @click.option("--epochs", default=2, show_default=True, type=whole, help=say("help_epochs"))
+    @click.option("--max-steps", type=whole, help=say("help_max_steps"))
+    @click.option("--learning-rate", default=1e-4, show_default=True, type=rate,
+                  help=say("help_learning_rate"))  # fmt: skip
+    @click.option("--batch-size", default=64, show_default=True, type=whole,
+                  help=say("help_batch_size"))  # fmt: skip
+    @click.option("--micro-batch-size", default=4, show_default=True, type=whole,
+                  help=say("help_micro_batch"))  # fmt: skip
+    @click.option("--cutoff", default=256, show_default=True, type=click.IntRange(min=2),
+                  help=say("help_cutoff"))  # fmt: skip
+    @click.option("--warmup-steps", default=100, show_default=True, type=click.IntRange(min=0),
+                  help=say("help_warmup"))  # fmt: skip
+    @click.option("--lora-r", default=8, show_default=True, type=whole, help=say("help_lora_r"))
+    @click.option("--lora-alpha", default=16, show_default=True, type=whole,
+                  help=say("help_lora_alpha"))  # fmt: skip
+    @click.option("--lora-dropout", default=0.05, show_default=True, type=share,
+                  help=say("help_lora_dropout"))  # fmt: skip
+    @click.option("--lora-targets", default=_ALL, show_default=True, help=say("help_lora_targets"))
+    @click.option("--teacher", help=say("help_teacher"))
+    @click.option("--distill-temperature", default=2.0, show_default=True, type=rate,
+                  help=say("help_distill_temperature"))  # fmt: skip
+    @click.option("--distill-weight", default=0.5, show_default=True, type=click.FloatRange(0, 1),
+                  help=say("help_distill_weight"))  # fmt: skip
+    @click.option("--save-steps", default=50, show_default=True, type=whole,
+                  help=say("help_save_steps"))  # fmt: skip
+    @click.option("--resume", is_flag=True, help=say("help_resume"))
+    @click.option("--seed", default=42, show_default=True, type=click.IntRange(0, 2**32 - 1),
+                  help=say("help_seed"))  # fmt: skip
+    @click.option("--device", type=click.Choice(["cpu", "cuda"]), help=say("help_train_on"))
+    @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
+    @click.option("--quiet", is_flag=True, help=say("help_quiet"))
+    @language_option(say)
+    def command(model: str, **options: Any) -> None:
+        _recover(say, model, options)
+
+    return command
+
+
+def _recover(say: Messages, path: str, options: dict[str, Any]) -> None:
+    from prunescope.architecture import describe
+    from prunescope.checkpoint import open_checkpoint
+    from prunescope.extras import require
+    from prunescope.recovery.plan import RecoveryPlan
+
+    plan = RecoveryPlan(
+        epochs=options["epochs"],
+        max_steps=options["max_steps"],
+        learning_rate=options["learning_rate"],
+        batch=options["batch_size"],
+        micro_batch=min(options["micro_batch_size"], options["batch_size"]),
+        cutoff=options["cutoff"],
+        warmup=options["warmup_steps"],
+        rank=options["lora_r"],
+        alpha=options["lora_alpha"],
+        dropout=options["lora_dropout"],
+        targets=tuple(options["lora_targets"].split(",")),
+        temperature=options["distill_temperature"],
+        share=options["distill_weight"],
+        save_every=options["save_steps"],
+        seed=options["seed"],
+    )
+    model = describe(open_checkpoint(path))
+    teacher = describe(open_checkpoint(options["teacher"])) if options["teacher"] else None
+    require("torch", "prune")
+    # Its warnings would come between our lines; its errors we report.
+    require("transformers", "prune").logging.set_verbosity_error()
+
+    from prunescope.data.sources import documents
+    from prunescope.interop.devices import choose_device
+    from prunescope.recovery.blocks import blocks_of
+    from prunescope.recovery.run import check_recovery, recover
+    from prunescope.report.console import Screen
+    from prunescope.report.progress import progress
+    from prunescope.report.recover import print_recovery, print_recovery_plan, recovery_json
+
+    device, output, resumed = choose_device(options["device"]), options["output"], options["resume"]
+    check_recovery(model, output, teacher, resumed)
+    blocks = blocks_of(model, documents(options["text"], "calibration"), plan.cutoff)
+    screen = Screen()
+    if not options["as_json"]:
+        print_recovery_plan(model, plan, blocks, teacher, device, screen, say)
+    found = recover(
+        model, plan, blocks, output, device, teacher, resumed,
+        lambda steps: progress(say("recovering"), steps, options["quiet"]),
+    )  # fmt: skip
+    if options["as_json"]:
+        click.echo(recovery_json(found, model, teacher, output))
+        return
+    print_recovery(found, output, screen, say)

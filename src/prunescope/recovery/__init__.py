@@ -1,0 +1,1 @@
+"""How does a pruned model get better again? Trained a little, and written as it was."""
