@@ -66,7 +66,7 @@ def _options(say: Messages) -> Callable[[_F], _F]:
     option = partial(click.option, show_default=True)
     whole = click.IntRange(min=1)
     options = [
-        option("--base_model", required=True, help=say("help_base_model")),
+        option("--base_model", required=True, type=click.Path(), help=say("help_base_model")),
         option("--save_ckpt_log_name", default="llama_prune", help=say("help_save_name")),
         option("--pruning_ratio", default=0.5, help=say("help_pruning_ratio")),
         option("--pruner_type", default="l2", type=click.Choice(_IMPORTANCE),

@@ -13,8 +13,6 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
-from rich.cells import cell_len
-
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -23,16 +21,21 @@ Justify = Literal["left", "right"]
 
 
 class Screen:
-    """Standard output: plain text when piped, coloured on a terminal (NO_COLOR honoured)."""
+    """Standard output: plain text when piped, coloured on a terminal (NO_COLOR honoured).
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    Reports speak to this interface alone: `line`, `section`, `table`. Other media
+    (`report.markdown`, `report.latex`) derive from it.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, plain: bool = False) -> None:
+        """`plain`: as if piped, wherever it goes."""
         if stream is None and isinstance(sys.stdout, TextIOWrapper):
             # An ASCII terminal, or a file name that is not UTF-8, is no reason to fail. Line by
             # line, because whoever pipes an hour's work into a log wants to follow it.
             sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
         self._stream = stream or sys.stdout
         seen = self._stream.isatty() or bool(os.environ.get("FORCE_COLOR"))
-        self._console = _console(self._stream) if seen else None
+        self._console = _console(self._stream) if seen and not plain else None
 
     def line(self, text: str = "", style: str = "") -> None:
         """One line, however long."""
@@ -60,15 +63,24 @@ class Screen:
     def table(
         self, headers: Sequence[str], rows: Iterable[Sequence[str]], justify: Sequence[Justify]
     ) -> None:
-        """Columns two spaces apart, aligned by display cells: a Chinese character has two."""
+        """Columns two spaces apart, aligned by display cells: a Chinese character has two.
+
+        On a terminal the table keeps to its width; where it is read by a program it is as wide
+        as it is, one line a row.
+        """
         lines = [headers, *rows]
-        widths = [max(cell_len(row[i]) for row in lines) for i in range(len(headers))]
-        for number, row in enumerate(lines):
+        if self._console is not None:
+            from prunescope.report.fitting import fitted
+
+            self._console.print(fitted(lines, justify, self._console.width), soft_wrap=False)
+            return
+        widths = [max(_width(row[i]) for row in lines) for i in range(len(headers))]
+        for row in lines:
             cells = (
                 _aligned(cell, width, side)
                 for cell, width, side in zip(row, widths, justify, strict=True)
             )
-            self.line("  ".join(cells).rstrip(), "bold" if number == 0 else "")
+            self.line("  ".join(cells).rstrip())
 
 
 def _console(stream: TextIO) -> Console:
@@ -77,6 +89,15 @@ def _console(stream: TextIO) -> Console:
     return Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
+def _width(text: str) -> int:
+    """How many cells of a terminal `text` takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
 def _aligned(text: str, width: int, side: Justify) -> str:
-    space = " " * (width - cell_len(text))
+    space = " " * (width - _width(text))
     return space + text if side == "right" else text + space
