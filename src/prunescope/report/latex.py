@@ -21,7 +21,7 @@ _LONG_CELL = 40
 _MARKS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
     "_": r"\_", "%": r"\%", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "`": r"\textasciigrave{}",
+    "<": "$<$", ">": "$>$", "|": "$|$", "`": r"\textasciigrave{}",
     # After the end of a row these would be its option and its star.
     "[": "{[}", "]": "{]}", "*": "{*}",
 }  # fmt: skip
