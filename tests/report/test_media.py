@@ -63,9 +63,9 @@ def test_any_text_is_shown_to_the_letter_in_markdown(cells: list[str], line: str
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_names_mean_nothing_in_markdown(text: str) -> None:
-    assert shown(markdown([["A", "B"], [text, text]], lines=(text,))) == [text, "A", "B"] + [
-        text
-    ] * 2
+    assert (
+        shown(markdown([["A", "B"], [text, text]], lines=(text,))) == [text, "A", "B"] + [text] * 2
+    )
 
 
 def read(latex: str) -> str:
