@@ -46,7 +46,6 @@ def literals(name: str, place: int) -> set[str]:
 
 # What may stand in the braces of each key that is put together, from where it is defined.
 PARTS = {
-    "help_{}": {"json", "markdown", "latex"},
     "prune_{}": set(load_family("llama").groups),
     "check_{}": literals("judged", 1) | literals("_engine", 0),
     "source_{}": set(get_args(check.Source)),

@@ -69,7 +69,11 @@ class Output:
 
 def output_options(say: Messages) -> Callable[[_F], Callable[..., Any]]:
     """`--json`, `--markdown`, `--latex` and `--quiet`, handed to the command as `output`."""
-    media = ("json", "markdown", "latex")
+    media = {
+        "json": say("help_json"),
+        "markdown": say("help_markdown"),
+        "latex": say("help_latex"),
+    }
 
     def decorate(function: _F) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -82,8 +86,8 @@ def output_options(say: Messages) -> Callable[[_F], Callable[..., Any]]:
 
         offered = [
             *(
-                click.option(f"--{name}", f"as_{name}", is_flag=True, help=say(f"help_{name}"))
-                for name in media
+                click.option(f"--{name}", f"as_{name}", is_flag=True, help=text)
+                for name, text in media.items()
             ),
             click.option("--quiet", is_flag=True, help=say("help_quiet")),
         ]
