@@ -1,9 +1,9 @@
 """Which pages does the documentation site have? The repository's documents, and its code's.
 
-A hook of MkDocs (https://www.mkdocs.org/user-guide/configuration/#hooks). The site is laid out as the
-repository, so that the documents' links hold in both: README.md and its neighbours, `docs/`, and the
-files that these link to. The commands' help and the functions' docstrings are taken from the code at
-each build (https://mkdocstrings.github.io); there is no copy of them to grow old.
+A hook of MkDocs (https://www.mkdocs.org/user-guide/configuration/#hooks). The site is laid out as
+the repository, so that the documents' links hold in both: README.md and its neighbours, `docs/`,
+and the files that these link to. The commands' help and the functions' docstrings are taken from
+the code at each build (https://mkdocstrings.github.io); there is no copy of them to grow old.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The documentation site builds, strictly: each command and function is there, no link is broken."""
+"""The documentation site builds, strictly: commands and functions are there, links are whole."""
 
 from __future__ import annotations
 
