@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 SECONDS ?= 600
 
-.PHONY: setup test test-interop lint bench fuzz lock
+.PHONY: setup test test-interop lint bench fuzz docs lock
 
 setup: $(INSTALLED)
 
@@ -37,6 +37,11 @@ bench: setup
 fuzz: setup
 	$(BIN)/pip install --quiet atheris==3.0.0
 	$(BIN)/python fuzz/fuzz.py $(SECONDS) $(TARGETS)
+
+# Links that lead nowhere are errors. (With --quiet mkdocs would not count warnings.)
+docs: setup
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Refreshes the pins; torch's CUDA libraries follow from torch itself.
 lock: setup

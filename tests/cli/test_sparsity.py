@@ -108,7 +108,7 @@ def test_the_csv_has_one_row_per_tensor(folder: Path, tmp_path: Path) -> None:
     done = prunescope(
         "sparsity", "model.safetensors", "--values", "--output", str(path), cwd=folder
     )
-    assert done.stdout.endswith(f"Table written to {path}\n")
+    assert done.stderr == f"Table written to {path}\n"
     with path.open(encoding="utf-8", newline="") as stream:
         rows = {row["tensor"]: row for row in csv.DictReader(stream)}
     assert len(rows) == 20

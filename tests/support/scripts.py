@@ -35,11 +35,16 @@ def run_script(
 
 def run_without_reader(name: str, *arguments: str | Path, cwd: Path) -> tuple[int, bytes]:
     """Exit code and standard error of a script whose output nobody reads, as after `| head -1`."""
+    return without_reader(str(ROOT / name), *arguments, cwd=cwd)
+
+
+def without_reader(*arguments: str | Path, cwd: Path) -> tuple[int, bytes]:
+    """The same of anything that Python can run."""
     reading, writing = os.pipe()
     os.close(reading)
     try:
         done = subprocess.run(
-            [sys.executable, str(ROOT / name), *map(str, arguments)],
+            [sys.executable, *map(str, arguments)],
             cwd=cwd,
             env=environment(),
             stdout=writing,

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option, run
 from prunescope.report.messages import Messages
 
 if TYPE_CHECKING:
+    from prunescope.analysis.compare import Comparison
     from prunescope.analysis.layer_match import Align
+    from prunescope.analysis.verify import Verification
 
 DEFAULT_CSV = "pruning_analysis.csv"
 # Of a paper; `report.plot` has the inches.
@@ -47,9 +50,9 @@ def script(say: Messages) -> click.Command:
         and_verify: bool,
         as_json: bool,
     ) -> int:
-        return _analyze(
-            say, original_model, pruned_model, output, (plot, plot_width), and_verify, as_json
-        )
+        shown = Output("json" if as_json else "terminal", is_script=True)
+        drawing = (plot, plot_width)
+        return _analyze(say, original_model, pruned_model, output, drawing, and_verify, shown)
 
     return command
 
@@ -59,9 +62,9 @@ def subcommand(say: Messages) -> click.Command:
     example = "prunescope analyze Llama-3-8B-Instruct prune_log/llama_prune --output table.csv"
 
     @click.command("analyze", help=say("help_analyze", example=example))
-    @click.argument("original")
-    @click.argument("pruned")
-    @click.option("--output", type=click.Path(path_type=Path), help=say("help_output"))
+    @click.argument("original", type=click.Path())
+    @click.argument("pruned", type=click.Path())
+    @click.option("--output", "csv", type=click.Path(path_type=Path), help=say("help_output"))
     @click.option("--plot", type=click.Path(path_type=Path), help=say("help_plot"))
     @click.option("--plot-width", default="double", show_default=True,
                   type=click.Choice(WIDTHS), help=say("help_plot_width"))  # fmt: skip
@@ -69,20 +72,24 @@ def subcommand(say: Messages) -> click.Command:
     @click.option("--align-layers", default="auto", show_default=True,
                   type=click.Choice(["auto", "numbers", "weights"]),
                   help=say("help_align_layers"))  # fmt: skip
-    @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
+    @click.option("--all", "every", is_flag=True, help=say("help_every"))
+    @output_options(say)
     @language_option(say)
     def command(
         original: str,
         pruned: str,
-        output: Path | None,
+        csv: Path | None,
         plot: Path | None,
         plot_width: str,
         and_verify: bool,
         align_layers: Align,
-        as_json: bool,
+        every: bool,
+        output: Output,
     ) -> int:
         drawing = (plot, plot_width)
-        return _analyze(say, original, pruned, output, drawing, and_verify, as_json, align_layers)
+        return _analyze(
+            say, original, pruned, csv, drawing, and_verify, output, align_layers, every=every
+        )
 
     return command
 
@@ -91,11 +98,13 @@ def _analyze(
     say: Messages,
     original: str,
     pruned: str,
-    output: Path | None,
+    csv: Path | None,
     drawing: tuple[Path | None, str],
     and_verify: bool,
-    as_json: bool,
+    output: Output,
     align: Align = "auto",
+    *,
+    every: bool = True,
 ) -> int:
     plot, width = drawing
     from prunescope.analysis.compare import compare
@@ -109,34 +118,43 @@ def _analyze(
 
         verification = verify(after, before)
     code = 1 if verification is not None and verification.failed else 0
-    if output is not None:
+    if csv is not None:
         from prunescope.report.table_csv import write_csv
 
-        write_csv(comparison, output)
+        write_csv(comparison, csv)
     if plot is not None:
         from prunescope.report.plot import plot_sparsity
 
         plot_sparsity(comparison, plot, say, width)
-    if as_json:
+    if output.medium == "json":
         from prunescope.report.json_output import analysis_json
 
-        click.echo(analysis_json(comparison, verification))
-        return code
-    from prunescope.report.analysis import print_analysis
-    from prunescope.report.console import Screen
+        output.data(analysis_json(comparison, verification))
+    else:
+        _print(say, comparison, verification, output, every)
+    if csv is not None:
+        output.note(say("csv_written", path=csv))
+    if plot is not None:
+        output.note(say("plot_written", path=plot))
+    return code
 
-    screen = Screen()
-    print_analysis(comparison, screen, say)
+
+def _print(
+    say: Messages,
+    comparison: Comparison,
+    verification: Verification | None,
+    output: Output,
+    every: bool,
+) -> None:
+    from prunescope.report.analysis import print_analysis
+
+    screen = output.screen()
+    print_analysis(comparison, screen, say, every=every)
     if verification is not None:
         from prunescope.report.verify import print_verification
 
         screen.line()
         print_verification(verification, screen, say)
-    if output is not None:
-        screen.line(say("csv_written", path=output))
-    if plot is not None:
-        screen.line(say("plot_written", path=plot))
-    return code
 
 
 def main() -> None:

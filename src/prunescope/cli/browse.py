@@ -13,8 +13,8 @@ def subcommand(say: Messages) -> click.Command:
     example = "prunescope browse Llama-3-8B-Instruct prune_log/llama_prune"
 
     @click.command("browse", help=say("help_browse", example=example))
-    @click.argument("model")
-    @click.argument("pruned", required=False)
+    @click.argument("model", type=click.Path())
+    @click.argument("pruned", required=False, type=click.Path())
     @language_option(say)
     def command(model: str, pruned: str | None) -> None:
         _browse(say, model, pruned)

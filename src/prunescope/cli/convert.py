@@ -27,7 +27,7 @@ def subcommand(say: Messages) -> click.Command:
     example = "prunescope convert outputs/checkpoint-500/pytorch_model_fsdp_0 models/merged"
 
     @click.command("convert", help=say("help_convert", example=example))
-    @click.argument("source", metavar="SRC")
+    @click.argument("source", metavar="SRC", type=click.Path())
     @click.argument("target", metavar="DST", type=click.Path(path_type=Path))
     @click.option("--max_shard_size", default="5GB", show_default=True, callback=_size,
                   help=say("help_max_shard_size"))  # fmt: skip

@@ -6,6 +6,7 @@ import click
 
 from prunescope.analysis.cost import BATCH, CONTEXT, KV_BITS, KV_DTYPE
 from prunescope.analysis.devices import Device, devices
+from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
 
@@ -16,8 +17,8 @@ def subcommand(say: Messages) -> click.Command:
     positive = click.FloatRange(min=0, min_open=True)
 
     @click.command("cost", help=say("help_cost", example=example))
-    @click.argument("original")
-    @click.argument("pruned", required=False)
+    @click.argument("original", type=click.Path())
+    @click.argument("pruned", required=False, type=click.Path())
     @click.option("--context", default=CONTEXT, show_default=True, type=click.IntRange(min=1),
                   help=say("help_context"))  # fmt: skip
     @click.option("--batch", default=BATCH, show_default=True, type=click.IntRange(min=1),
@@ -27,15 +28,15 @@ def subcommand(say: Messages) -> click.Command:
     @click.option("--device", type=click.Choice(list(devices())), help=say("help_cost_device"))
     @click.option("--bandwidth", type=positive, help=say("help_bandwidth"))
     @click.option("--flops", type=positive, help=say("help_flops"))
-    @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
+    @output_options(say)
     @language_option(say)
     def command(
         original: str, pruned: str | None, context: int, batch: int, kv_dtype: str,
-        device: str | None, bandwidth: float | None, flops: float | None, as_json: bool,
+        device: str | None, bandwidth: float | None, flops: float | None, output: Output,
     ) -> None:  # fmt: skip
         chosen = _device(device, bandwidth, flops)
         paths = [path for path in (original, pruned) if path]
-        _cost(say, paths, (context, batch, kv_dtype), chosen, as_json)
+        _cost(say, paths, (context, batch, kv_dtype), chosen, output)
 
     return command
 
@@ -60,7 +61,7 @@ def _cost(
     paths: list[str],
     asked: tuple[int, int, str],
     device: Device | None,
-    as_json: bool,
+    output: Output,
 ) -> None:
     from prunescope.analysis.cost import Workload, cost
     from prunescope.checkpoint import open_checkpoint
@@ -68,12 +69,11 @@ def _cost(
     context, batch, kv_dtype = asked
     workload = Workload(context, batch, kv_dtype)
     costs = [cost(open_checkpoint(path), workload) for path in paths]
-    if as_json:
+    if output.medium == "json":
         from prunescope.report.cost_json import costs_json
 
-        click.echo(costs_json(costs, device))
+        output.data(costs_json(costs, device))
         return
-    from prunescope.report.console import Screen
     from prunescope.report.cost import print_costs
 
-    print_costs(costs, device, Screen(), say)
+    print_costs(costs, device, output.screen(), say)

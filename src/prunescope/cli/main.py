@@ -28,9 +28,28 @@ COMMANDS = {
 }
 
 
+# What a newcomer does first: the sentence's key, the command line.
+_DEMO = "models/SmolLM2-135M-Instruct"
+FIRST_STEPS = (
+    ("first_model", f"prunescope demo-model {_DEMO}"),
+    (
+        "first_prune",
+        f"prunescope prune --base_model {_DEMO} --pruning_ratio 0.25 \\\n"
+        "      --block_attention_layer_end 27 --block_mlp_layer_end 27 --save_model",
+    ),
+    ("first_look", f"prunescope analyze {_DEMO} prune_log/llama_prune"),
+)
+
+
 class _Commands(click.Group):
     def __init__(self, say: Messages) -> None:
-        super().__init__("prunescope", help=say("help_root"), no_args_is_help=True)
+        super().__init__(
+            "prunescope",
+            callback=_help_alone,
+            help=say("help_root"),
+            epilog=say("exit_codes"),
+            invoke_without_command=True,
+        )
         self._say = say
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -41,6 +60,21 @@ class _Commands(click.Group):
             return None
         command: click.Command = import_module(COMMANDS[name]).subcommand(self._say)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """What to do first, then everything that can be done."""
+        with formatter.section(self._say("first_steps")):
+            for key, line in FIRST_STEPS:
+                # Written as it is, to be copied: wrapped it would be another command.
+                formatter.write(f"  # {self._say(key)}\n  {line}\n")
+        super().format_commands(ctx, formatter)
+
+
+@click.pass_context
+def _help_alone(context: click.Context) -> None:
+    """`prunescope` without a command."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def group(say: Messages) -> click.Group:

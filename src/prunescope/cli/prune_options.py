@@ -49,7 +49,7 @@ def options(say: Messages, form: Format) -> Callable[[_F], _F]:
     whole = click.IntRange(min=1)
     file = click.Path(path_type=Path)
     every = [
-        option("--base_model", required=True, help=say("help_base_model")),
+        option("--base_model", required=True, type=click.Path(), help=say("help_base_model")),
         option("--save_ckpt_log_name", default="llama_prune", help=say("help_save_name")),
         option("--pruning_ratio", default=0.5, help=say("help_pruning_ratio")),
         option("--pruner_type", default="l2", type=click.Choice(_IMPORTANCE),

@@ -32,26 +32,34 @@ def run(
         default: the language where neither `--lang` nor PRUNESCOPE_LANG says otherwise.
         arguments: the command line after the program's name; `sys.argv`'s by default.
     """
+    stdout = sys.stdout
     words = list(sys.argv[1:] if arguments is None else arguments)
     say = Messages(_language(words, default))
     try:
         code = build(say).main(words, standalone_mode=False)
-        sys.stdout.flush()
-    except click.exceptions.NoArgsIsHelpError as err:
-        err.show()
-        code = 0
     except click.ClickException as err:
         code = _fail(say, err.format_message())
     except PrunescopeError as err:
         code = _fail(say, str(err))
-    except BrokenPipeError:
-        # The reader of our output has left (`| head`); Python would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit:
+        # click leaves with 1, which here means a failed check, where the reader of our output has
+        # left (`| head`), and puts something in place of standard output.
+        if sys.stdout is stdout:
+            raise
         code = 0
     except (KeyboardInterrupt, click.Abort):
         print(say("interrupted"), file=sys.stderr)
         code = 130
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        forget_reader()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def forget_reader() -> None:
+    """Send to nowhere what is left to print; Python would complain of it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def language_option(say: Messages) -> Callable[[_F], _F]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
 
@@ -18,28 +19,27 @@ def subcommand(say: Messages) -> click.Command:
     example = "prunescope scan prune_log/llama_prune/pytorch_model.bin"
 
     @click.command("scan", help=say("help_scan", example=example))
-    @click.argument("path")
-    @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
+    @click.argument("path", type=click.Path())
+    @output_options(say)
     @language_option(say)
-    def command(path: str, as_json: bool) -> int:
-        return _scan(say, path, as_json)
+    def command(path: str, output: Output) -> int:
+        return _scan(say, path, output)
 
     return command
 
 
-def _scan(say: Messages, path: str, as_json: bool) -> int:
+def _scan(say: Messages, path: str, output: Output) -> int:
     from prunescope.analysis.scan import scan
 
     found = scan(path)
-    if as_json:
+    if output.medium == "json":
         from prunescope.report.json_output import scan_json
 
-        click.echo(scan_json(found))
+        output.data(scan_json(found))
     else:
-        from prunescope.report.console import Screen
         from prunescope.report.scan import print_scan
 
-        print_scan(found, Screen(), say)
+        print_scan(found, output.screen(), say)
     return _exit_code(found)
 
 

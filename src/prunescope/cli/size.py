@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option, run
 from prunescope.report.messages import Messages
 
@@ -25,7 +26,8 @@ def script(say: Messages) -> click.Command:
     @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
     @language_option(say)
     def command(original_model: str | None, pruned_model: str | None, as_json: bool) -> None:
-        _size(say, [path for path in (original_model, pruned_model) if path], as_json)
+        shown = Output("json" if as_json else "terminal", is_script=True)
+        _size(say, [path for path in (original_model, pruned_model) if path], shown)
 
     return command
 
@@ -35,33 +37,32 @@ def subcommand(say: Messages) -> click.Command:
     example = "prunescope size Llama-3-8B-Instruct prune_log/llama_prune"
 
     @click.command("size", help=say("help_size", example=example))
-    @click.argument("original", required=False)
-    @click.argument("pruned", required=False)
-    @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
+    @click.argument("original", required=False, type=click.Path())
+    @click.argument("pruned", required=False, type=click.Path())
+    @output_options(say)
     @language_option(say)
-    def command(original: str | None, pruned: str | None, as_json: bool) -> None:
-        _size(say, [path for path in (original, pruned) if path], as_json)
+    def command(original: str | None, pruned: str | None, output: Output) -> None:
+        _size(say, [path for path in (original, pruned) if path], output)
 
     return command
 
 
-def _size(say: Messages, paths: list[str], as_json: bool) -> None:
+def _size(say: Messages, paths: list[str], output: Output) -> None:
     from prunescope.analysis.size import compare_sizes, measure, pruned_models
     from prunescope.checkpoint import open_checkpoint
 
     sizes = [measure(open_checkpoint(path)) for path in paths] or pruned_models(PRUNE_LOG)
-    if as_json:
+    if output.medium == "json":
         from prunescope.report.json_output import sizes_json
 
-        click.echo(sizes_json(sizes))
+        output.data(sizes_json(sizes))
         return
-    from prunescope.report.console import Screen
     from prunescope.report.sizes import print_comparison, print_sizes
 
     if len(paths) == 2:
-        print_comparison(compare_sizes(*sizes), Screen(), say)
+        print_comparison(compare_sizes(*sizes), output.screen(), say)
     else:
-        print_sizes(sizes, Screen(), say)
+        print_sizes(sizes, output.screen(), say)
 
 
 def main() -> None:

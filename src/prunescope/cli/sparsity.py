@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
 
@@ -15,20 +16,20 @@ def subcommand(say: Messages) -> click.Command:
     example = "prunescope sparsity prune_log/llama_prune --output zeros.csv"
 
     @click.command("sparsity", help=say("help_sparsity", example=example))
-    @click.argument("model")
-    @click.option("--output", type=click.Path(path_type=Path), help=say("help_output"))
+    @click.argument("model", type=click.Path())
+    @click.option("--output", "csv", type=click.Path(path_type=Path), help=say("help_output"))
     @click.option("--values", is_flag=True, help=say("help_values"))
-    @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
-    @click.option("--quiet", is_flag=True, help=say("help_quiet"))
+    @click.option("--all", "every", is_flag=True, help=say("help_every"))
+    @output_options(say)
     @language_option(say)
-    def command(model: str, output: Path | None, values: bool, as_json: bool, quiet: bool) -> None:
-        _sparsity(say, model, output, values, as_json, quiet)
+    def command(model: str, csv: Path | None, values: bool, every: bool, output: Output) -> None:
+        _sparsity(say, model, csv, values, every, output)
 
     return command
 
 
 def _sparsity(
-    say: Messages, path: str, output: Path | None, values: bool, as_json: bool, quiet: bool
+    say: Messages, path: str, csv: Path | None, values: bool, every: bool, output: Output
 ) -> None:
     from prunescope.analysis.sparsity import sparsity
     from prunescope.checkpoint import open_checkpoint
@@ -37,18 +38,16 @@ def _sparsity(
 
     found = sparsity(
         open_checkpoint(path),
-        lambda steps: progress(say("reading_weights"), steps, quiet),
+        lambda steps: progress(say("reading_weights"), steps, output.quiet),
         values,
     )
-    if output is not None:
-        write_sparsity_csv(found, output)
-    if as_json:
-        click.echo(sparsity_json(found))
-        return
-    from prunescope.report.console import Screen
-    from prunescope.report.sparsity import print_sparsity
+    if csv is not None:
+        write_sparsity_csv(found, csv)
+    if output.medium == "json":
+        output.data(sparsity_json(found))
+    else:
+        from prunescope.report.sparsity import print_sparsity
 
-    screen = Screen()
-    print_sparsity(found, screen, say)
-    if output is not None:
-        screen.line(say("csv_written", path=output))
+        print_sparsity(found, output.screen(), say, every=every)
+    if csv is not None:
+        output.note(say("csv_written", path=csv))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
 
@@ -13,21 +14,18 @@ def subcommand(say: Messages) -> click.Command:
     example = "prunescope trace Llama-3-8B-Instruct prune_log/llama_prune"
 
     @click.command("trace", help=say("help_trace", example=example))
-    @click.argument("original")
-    @click.argument("pruned")
+    @click.argument("original", type=click.Path())
+    @click.argument("pruned", type=click.Path())
     @click.option("--all", "everything", is_flag=True, help=say("help_trace_all"))
-    @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
-    @click.option("--quiet", is_flag=True, help=say("help_quiet"))
+    @output_options(say)
     @language_option(say)
-    def command(original: str, pruned: str, everything: bool, as_json: bool, quiet: bool) -> int:
-        return _trace(say, original, pruned, everything, as_json, quiet)
+    def command(original: str, pruned: str, everything: bool, output: Output) -> int:
+        return _trace(say, original, pruned, everything, output)
 
     return command
 
 
-def _trace(
-    say: Messages, original: str, pruned: str, everything: bool, as_json: bool, quiet: bool
-) -> int:
+def _trace(say: Messages, original: str, pruned: str, everything: bool, output: Output) -> int:
     from prunescope.analysis.trace.run import trace
     from prunescope.checkpoint import open_checkpoint
     from prunescope.report.progress import progress
@@ -35,15 +33,14 @@ def _trace(
     found = trace(
         open_checkpoint(original),
         open_checkpoint(pruned),
-        lambda steps: progress(say("trace_reading"), steps, quiet),
+        lambda steps: progress(say("trace_reading"), steps, output.quiet),
     )
-    if as_json:
+    if output.medium == "json":
         from prunescope.report.trace_json import trace_json
 
-        click.echo(trace_json(found))
+        output.data(trace_json(found))
     else:
-        from prunescope.report.console import Screen
         from prunescope.report.trace import print_trace
 
-        print_trace(found, everything, Screen(), say)
+        print_trace(found, everything, output.screen(), say)
     return 0 if found.ok else 1

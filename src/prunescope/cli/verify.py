@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from prunescope.analysis.expectation import TOLERANCE, Wanted
+from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
 from prunescope.errors import PlanError
 from prunescope.report.messages import Messages
@@ -29,7 +30,8 @@ def subcommand(say: Messages) -> click.Command:
     )
 
     @click.command("verify", help=say("help_verify", example=example))
-    @click.argument("models", nargs=-1, required=True, metavar="[ORIGINAL] PRUNED")
+    @click.argument("models", nargs=-1, required=True, metavar="[ORIGINAL] PRUNED",
+                    type=click.Path())  # fmt: skip
     @click.option("--layers", help=say("help_layers"))
     @click.option("--expect-sparsity", type=float, help=say("help_expect_sparsity"))
     @click.option("--expect-ratio", type=float, help=say("help_expect_ratio"))
@@ -37,9 +39,8 @@ def subcommand(say: Messages) -> click.Command:
         "--tolerance", type=float, default=TOLERANCE, show_default=True, help=say("help_tolerance")
     )
     @click.option("--weights", is_flag=True, help=say("help_weights"))
-    @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
     @click.option("--junit", type=click.Path(path_type=Path), help=say("help_junit"))
-    @click.option("--quiet", is_flag=True, help=say("help_quiet"))
+    @output_options(say)
     @language_option(say)
     def command(
         models: tuple[str, ...],
@@ -48,35 +49,35 @@ def subcommand(say: Messages) -> click.Command:
         expect_ratio: float | None,
         tolerance: float,
         weights: bool,
-        as_json: bool,
         junit: Path | None,
-        quiet: bool,
+        output: Output,
     ) -> int:
         if len(models) > MOST_MODELS:
             raise click.UsageError(f"one model or two, not {len(models)}: [ORIGINAL] PRUNED")
 
         wanted = Wanted(half_open(layers), expect_sparsity, expect_ratio, tolerance)
-        found = _verified(say, models, wanted, weights, quiet)
-        return report(say, found, as_json, junit)
+        found = _verified(say, models, wanted, weights, output.quiet)
+        return report(say, found, output, junit)
 
     return command
 
 
-def report(say: Messages, found: Verification, as_json: bool, junit: Path | None) -> int:
+def report(say: Messages, found: Verification, output: Output, junit: Path | None) -> int:
     """Print `found`, write it for CI where a file is named; 1 where a check failed, else 0."""
     if junit is not None:
         from prunescope.report.junit import write_junit
 
         write_junit(found, junit, say)
-    if as_json:
+    if output.medium == "json":
         from prunescope.report.json_output import verification_json
 
-        click.echo(verification_json(found))
+        output.data(verification_json(found))
     else:
-        from prunescope.report.console import Screen
         from prunescope.report.verify import print_verification
 
-        print_verification(found, Screen(), say)
+        print_verification(found, output.screen(), say)
+    if junit is not None:
+        output.note(say("written", path=junit))
     return 1 if found.failed else 0
 
 

@@ -6,7 +6,7 @@ from prunescope.analysis.compare import Comparison, ModuleComparison, RoleVerdic
 from prunescope.analysis.counts import Counts
 from prunescope.analysis.tabular import dimensions
 from prunescope.report.console import Justify, Screen
-from prunescope.report.layers import layer_ranges, notes, ties
+from prunescope.report.layers import collapsed, layer_ranges, notes, ties
 from prunescope.report.messages import Messages
 
 _DEPTH_NOTES = {
@@ -17,20 +17,27 @@ _DEPTH_NOTES = {
 }
 
 
-def print_analysis(comparison: Comparison, screen: Screen, say: Messages) -> None:
-    """Print 每层汇总统计, 全局统计 and 详细模块分析."""
+def print_analysis(
+    comparison: Comparison, screen: Screen, say: Messages, *, every: bool = True
+) -> None:
+    """Print 每层汇总统计, 全局统计 and 详细模块分析.
+
+    Args:
+        every: a row for each layer, as the mission's script has it; else neighbours that are
+            equal share a row.
+    """
     screen.section(say("layer_summary"))
-    _layers(comparison, screen, say)
+    _layers(comparison, screen, say, every)
     screen.line()
     screen.section(say("global_summary"))
     _totals(comparison, screen, say)
     screen.line()
     screen.section(say("module_analysis"))
     for verdict in comparison.verdicts():
-        _module(verdict, comparison.projections(verdict.role), screen, say)
+        _module(verdict, comparison.projections(verdict.role), screen, say, every)
 
 
-def _layers(comparison: Comparison, screen: Screen, say: Messages) -> None:
+def _layers(comparison: Comparison, screen: Screen, say: Messages, every: bool) -> None:
     headers = ["layer_number", "original_parameters", "pruned_parameters", "retention", "sparsity"]
     rows = [
         [
@@ -43,7 +50,7 @@ def _layers(comparison: Comparison, screen: Screen, say: Messages) -> None:
         for layer in comparison.layers
     ]
     justify: list[Justify] = ["right", "right", "right", "right", "right", "left"]
-    screen.table([*(say(h) for h in headers), ""], rows, justify)
+    screen.table([*(say(h) for h in headers), ""], collapsed(rows, every=every), justify)
     for line in notes(comparison.original, say):
         screen.line(line, "yellow")
     before, after = (len(m.layers) for m in (comparison.original, comparison.pruned))
@@ -64,7 +71,11 @@ def _totals(comparison: Comparison, screen: Screen, say: Messages) -> None:
 
 
 def _module(
-    verdict: RoleVerdict, modules: tuple[ModuleComparison, ...], screen: Screen, say: Messages
+    verdict: RoleVerdict,
+    modules: tuple[ModuleComparison, ...],
+    screen: Screen,
+    say: Messages,
+    every: bool,
 ) -> None:
     screen.line(f"📊 {verdict.role.title}", "bold cyan")
     headers = ["layer", "original_shape", "pruned_shape", "retention", "sparsity"]
@@ -77,7 +88,8 @@ def _module(
         ]
         for m in modules
     ]
-    screen.table([say(h) for h in headers], rows, ["right", "left", "left", "right", "right"])
+    justify: list[Justify] = ["right", "left", "left", "right", "right"]
+    screen.table([say(h) for h in headers], collapsed(rows, every=every), justify)
     screen.line()
     module = verdict.role.title
     if verdict.common is None:

@@ -21,16 +21,21 @@ Justify = Literal["left", "right"]
 
 
 class Screen:
-    """Standard output: plain text when piped, coloured on a terminal (NO_COLOR honoured)."""
+    """Standard output: plain text when piped, coloured on a terminal (NO_COLOR honoured).
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    Reports speak to this interface alone: `line`, `section`, `table`. Other media
+    (`report.markdown`, `report.latex`) derive from it.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, plain: bool = False) -> None:
+        """`plain`: as if piped, wherever it goes."""
         if stream is None and isinstance(sys.stdout, TextIOWrapper):
             # An ASCII terminal, or a file name that is not UTF-8, is no reason to fail. Line by
             # line, because whoever pipes an hour's work into a log wants to follow it.
             sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
         self._stream = stream or sys.stdout
         seen = self._stream.isatty() or bool(os.environ.get("FORCE_COLOR"))
-        self._console = _console(self._stream) if seen else None
+        self._console = _console(self._stream) if seen and not plain else None
 
     def line(self, text: str = "", style: str = "") -> None:
         """One line, however long."""
@@ -58,15 +63,24 @@ class Screen:
     def table(
         self, headers: Sequence[str], rows: Iterable[Sequence[str]], justify: Sequence[Justify]
     ) -> None:
-        """Columns two spaces apart, aligned by display cells: a Chinese character has two."""
+        """Columns two spaces apart, aligned by display cells: a Chinese character has two.
+
+        On a terminal the table keeps to its width; where it is read by a program it is as wide
+        as it is, one line a row.
+        """
         lines = [headers, *rows]
+        if self._console is not None:
+            from prunescope.report.fitting import fitted
+
+            self._console.print(fitted(lines, justify, self._console.width), soft_wrap=False)
+            return
         widths = [max(_width(row[i]) for row in lines) for i in range(len(headers))]
-        for number, row in enumerate(lines):
+        for row in lines:
             cells = (
                 _aligned(cell, width, side)
                 for cell, width, side in zip(row, widths, justify, strict=True)
             )
-            self.line("  ".join(cells).rstrip(), "bold" if number == 0 else "")
+            self.line("  ".join(cells).rstrip())
 
 
 def _console(stream: TextIO) -> Console:

@@ -1,8 +1,8 @@
-"""How are layers and ties written? `0-2, 30-31`, `a = b`."""
+"""How are layers and ties written? `0-2, 30-31`, `3-29 ×27`, `a = b`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from prunescope.architecture import Model
 from prunescope.errors import printable
@@ -18,6 +18,41 @@ def layer_ranges(layers: Iterable[int]) -> str:
         else:
             ranges.append([number, number])
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
+
+
+def collapsed(
+    rows: Iterable[Sequence[str]], numbers: int = 1, *, every: bool = False
+) -> list[list[str]]:
+    """Rows that differ in their number alone, and follow each other, as one: `3-29 ×27`.
+
+    Args:
+        rows: each begins with `numbers` numbers that go up by one from row to row (of the
+            original's layer and of the file's, say).
+        every: leave them as they are.
+    """
+    runs: list[list[Sequence[str]]] = []
+    for row in rows:
+        if not every and runs and _follows(runs[-1][-1], row, numbers):
+            runs[-1].append(row)
+        else:
+            runs.append([row])
+    return [
+        [*(_run([row[i] for row in run]) for i in range(numbers)), *run[0][numbers:]]
+        for run in runs
+    ]
+
+
+def _follows(before: Sequence[str], row: Sequence[str], numbers: int) -> bool:
+    return before[numbers:] == row[numbers:] and all(
+        a.isdecimal() and b.isdecimal() and int(b) == int(a) + 1
+        for a, b in zip(before[:numbers], row[:numbers], strict=True)
+    )
+
+
+def _run(numbers: Sequence[str]) -> str:
+    if len(numbers) == 1:
+        return numbers[0]
+    return f"{numbers[0]}-{numbers[-1]} ×{len(numbers)}"
 
 
 def ties(shared: Mapping[str, str]) -> str:

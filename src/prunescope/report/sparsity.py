@@ -10,14 +10,20 @@ from prunescope.analysis.zero_patterns import Share
 from prunescope.architecture import Role, tabled
 from prunescope.errors import printable
 from prunescope.report.console import Justify, Screen
-from prunescope.report.layers import notes, ties
+from prunescope.report.layers import collapsed, notes, ties
 from prunescope.report.messages import Messages
 
 _MAX_NAMES = 10
 
 
-def print_sparsity(found: ModelSparsity, screen: Screen, say: Messages) -> None:
-    """Zeros by module and by layer, values where they were asked for, and what is odd."""
+def print_sparsity(
+    found: ModelSparsity, screen: Screen, say: Messages, *, every: bool = False
+) -> None:
+    """Zeros by module and by layer, values where they were asked for, and what is odd.
+
+    Args:
+        every: a row for each layer; else neighbours that are equal share a row.
+    """
     total = found.total
     by_role = found.by_role()
     screen.section(say("zeros_title"))
@@ -32,7 +38,7 @@ def print_sparsity(found: ModelSparsity, screen: Screen, say: Messages) -> None:
     _verdicts(found, by_role, screen, say)
     screen.line()
     screen.section(say("zeros_layers"))
-    _layers(found, screen, say)
+    _layers(found, screen, say, every)
     if total.values is not None:
         screen.line()
         screen.section(say("values_title"))
@@ -100,17 +106,17 @@ def _names(names: list[str]) -> str:
     return printable(", ".join(names[:_MAX_NAMES]) + more, limit=2000)
 
 
-def _layers(found: ModelSparsity, screen: Screen, say: Messages) -> None:
+def _layers(found: ModelSparsity, screen: Screen, say: Messages, every: bool) -> None:
     modules = found.by_module()
     roles = tabled(role for layer, role in modules if layer is not None)
     rows = []
     for layer in found.model.layers:
         shares = [modules[layer, r].zeros if (layer, r) in modules else None for r in roles]
-        every = [s.zeros for (number, _), s in modules.items() if number == layer]
-        rows.append([str(layer), *map(_rate, shares), _rate(_sum(every))])
+        whole = [s.zeros for (number, _), s in modules.items() if number == layer]
+        rows.append([str(layer), *map(_rate, shares), _rate(_sum(whole))])
     justify: list[Justify] = ["right"] * (len(roles) + 2)
     headers = [say("layer"), *(role.name for role in roles), say("all_modules")]
-    screen.table(headers, rows, justify)
+    screen.table(headers, collapsed(rows, every=every), justify)
 
 
 def _sum(shares: Iterable[Share]) -> Share:

@@ -9,7 +9,7 @@ from math import isnan
 from prunescope.analysis.trace.results import LayerTrace, MemberTrace, SpaceTrace, Trace
 from prunescope.errors import printable
 from prunescope.report.console import Justify, Screen
-from prunescope.report.layers import layer_ranges
+from prunescope.report.layers import collapsed, layer_ranges
 from prunescope.report.messages import Messages
 from prunescope.report.trace_findings import print_findings, print_verdict, space_title
 
@@ -22,10 +22,11 @@ def print_trace(trace: Trace, everything: bool, screen: Screen, say: Messages) -
     """Print the layers, the findings and the verdict.
 
     Args:
-        everything: every kept unit and every tensor too.
+        everything: a row for each layer, where else equal neighbours share one; and every kept
+            unit and every tensor too.
     """
     screen.section(say("trace_title"))
-    _layers(trace, screen, say)
+    _layers(trace, everything, screen, say)
     for space in trace.spaces.values():
         units = _ranges(space.kept)
         units = units if everything else _shortened(units)
@@ -49,7 +50,7 @@ def print_trace(trace: Trace, everything: bool, screen: Screen, say: Messages) -
     print_verdict(trace, screen, say)
 
 
-def _layers(trace: Trace, screen: Screen, say: Messages) -> None:
+def _layers(trace: Trace, everything: bool, screen: Screen, say: Messages) -> None:
     names = list(dict.fromkeys(name for layer in trace.layers for name in layer.spaces))
     retention = {}
     if trace.comparison is not None:
@@ -78,7 +79,7 @@ def _layers(trace: Trace, screen: Screen, say: Messages) -> None:
         )
     middle: list[Justify] = ["left"] * (len(names) + 1)
     justify: list[Justify] = ["right", "right", *middle, "right", "right"]
-    screen.table(headers, rows, justify)
+    screen.table(headers, collapsed(rows, 2, every=everything), justify)
 
 
 def _header(name: str, trace: Trace, say: Messages) -> str:
