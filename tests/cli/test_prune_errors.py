@@ -33,18 +33,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("--layer_wise", "--layer", "10"), "--layer_wise"),
         (("--global_pruning",), "--global_pruning"),
         (("--iterative_steps", "2"), "--iterative_steps above 1"),
-        ((*TAYLOR, "--taylor", "param_second"), "--taylor param_second"),
-        ((*TAYLOR, "--taylor=param_mix"), "--taylor param_mix"),
-        # Even where it would not be used: an option is never silently ignored.
-        (("--pruner_type", "l2", "--taylor", "param_mix"), "--taylor param_mix"),
     ],
 )
 def test_what_is_not_supported_is_refused(
     here: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], named: str
 ) -> None:
     assert refused(here, capsys, *SOUND, *options) == (
-        f"{named} is not supported by this version: it prunes block-wise, in one step, "
-        "with random, l1, l2 or taylor (param_first, vectorize) importance"
+        f"{named} is not supported by this version: it prunes block-wise, in one step"
     )
 
 

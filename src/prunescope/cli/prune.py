@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
+from prunescope.cli.prune_scoring import (
+    calibration_set,
+    check_scoring,
+    scored,
+    scoring_options,
+)
 from prunescope.cli.run import language_option, run
 from prunescope.cli.size import PRUNE_LOG
-from prunescope.errors import PlanError, printable
+from prunescope.errors import PlanError
 from prunescope.report.messages import Messages
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from prunescope.architecture import Model
-    from prunescope.pruning.calibration import CalibrationSet
-    from prunescope.pruning.plan import PruningPlan
     from prunescope.report.console import Screen
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_IMPORTANCE = ("random", "l1", "l2", "taylor")
-_TAYLOR = ("vectorize", "param_first", "param_second", "param_mix")
 _GROUPING = ("sum", "mean", "max", "prod", "first")
 
 
@@ -69,10 +71,7 @@ def _options(say: Messages) -> Callable[[_F], _F]:
         option("--base_model", required=True, help=say("help_base_model")),
         option("--save_ckpt_log_name", default="llama_prune", help=say("help_save_name")),
         option("--pruning_ratio", default=0.5, help=say("help_pruning_ratio")),
-        option("--pruner_type", default="l2", type=click.Choice(_IMPORTANCE),
-               help=say("help_pruner_type")),
-        option("--taylor", default="param_first", type=click.Choice(_TAYLOR),
-               help=say("help_taylor")),
+        *scoring_options(say),
         option("--grouping_strategy", default="sum", type=click.Choice(_GROUPING),
                help=say("help_grouping")),
         option("--block_wise", is_flag=True, help=say("help_block_wise")),
@@ -85,13 +84,8 @@ def _options(say: Messages) -> Callable[[_F], _F]:
         option("--block_mlp_layer_end", default=31, help=say("help_mlp_end")),
         option("--iterative_steps", default=1, type=whole, help=say("help_iterative_steps")),
         option("--global_pruning", is_flag=True, help=say("help_global")),
-        option("--num_examples", default=10, type=whole, help=say("help_num_examples")),
-        option("--calibration", type=click.Path(path_type=Path), help=say("help_calibration")),
-        option("--calibration_seq_len", default=64, type=click.IntRange(min=2),
-               help=say("help_calibration_len")),
         option("--max_seq_len", default=128, type=click.IntRange(min=2),
                help=say("help_max_seq_len")),
-        option("--device", help=say("help_device")),
         option("--eval_device", help=say("help_eval_device")),
         option("--test_before_train", is_flag=True, help=say("help_test_before")),
         option("--test_after_train", is_flag=True, help=say("help_test_after")),
@@ -118,13 +112,11 @@ def _refuse_unbuilt(options: dict[str, Any], layer: ParameterSource | None) -> N
         "--layer_wise": options["layer_wise"],
         "--global_pruning": options["global_pruning"],
         "--iterative_steps above 1": options["iterative_steps"] > 1,
-        f"--taylor {options['taylor']}": options["taylor"] in ("param_second", "param_mix"),
     }
     for name, is_asked in asked.items():
         if is_asked:
             raise PlanError(
-                f"{name} is not supported by this version: it prunes block-wise, in one step, "
-                "with random, l1, l2 or taylor (param_first, vectorize) importance"
+                f"{name} is not supported by this version: it prunes block-wise, in one step"
             )
     if layer is ParameterSource.COMMANDLINE:
         raise PlanError("--layer belongs to --layer_wise, which is not supported by this version")
@@ -143,7 +135,9 @@ def _prune(say: Messages, **options: Any) -> None:
     from prunescope.extras import require
     from prunescope.pruning.plan import PruningPlan, resolve
 
-    folder = PRUNE_LOG / _folder_name(options["save_ckpt_log_name"])
+    name = _folder_name(options["save_ckpt_log_name"])
+    folder = PRUNE_LOG / name
+    check_scoring(options)
     plan = PruningPlan(
         ratio=options["pruning_ratio"],
         attention=(options["block_attention_layer_start"], options["block_attention_layer_end"]),
@@ -164,48 +158,54 @@ def _prune(say: Messages, **options: Any) -> None:
     from prunescope.interop.devices import choose_device
     from prunescope.interop.hf import load
     from prunescope.interop.hf_save import WEIGHTS, check_target
+    from prunescope.pruning.processes import joined, local_device, told_rank
     from prunescope.pruning.run import prune
+    from prunescope.pruning.scoring import Computing, forget_progress
     from prunescope.report.console import Screen
-    from prunescope.report.progress import progress
     from prunescope.report.prune import print_plan, print_result
 
-    device = choose_device(options["device"])
+    device = choose_device(local_device(options["device"]))
     eval_device = choose_device(options["eval_device"]) if options["eval_device"] else device
-    if options["save_model"]:
+    computing = Computing(
+        device,
+        options["dtype"] and getattr(require("torch", "prune"), options["dtype"]),
+        PRUNE_LOG / f".{name}.progress" if options["resume"] else None,
+    )
+    # Others that torchrun has started only help with the scores.
+    is_first = not told_rank()
+    if options["save_model"] and is_first:
         check_target(folder)
-    screen, quiet = Screen(), options["quiet"]
+    screen = Screen()
     calibration = None
-    if plan.importance == "taylor":
-        calibration = _calibration(model, plan, options["calibration"])
+    if plan.is_calibrated and not options["scores"]:
+        calibration = calibration_set(model, plan, options["calibration"])
     tested = options["test_before_train"] or options["test_after_train"]
-    test = _tester(say, screen, model, options) if tested else None
-    print_plan(model, plan, targets, device, screen, say)
+    test = _tester(say, screen, model, options) if tested and is_first else None
+    if is_first:
+        print_plan(model, plan, targets, device, screen, say)
     if test and options["test_before_train"]:
         test("test_before", load(model.checkpoint.path, eval_device))
-    text = say("prune_scoring" if plan.importance == "taylor" else "prune_magnitude")
-    pruned = prune(
-        model, plan, targets, calibration, device, lambda steps: progress(text, steps, quiet)
-    )
+    text = say("prune_scoring" if plan.is_calibrated else "prune_magnitude")
+    with joined(device) as processes:
+        computing = replace(computing, processes=processes)
+        scores, record = scored(model, plan, targets, options, computing, calibration, text)
+    if not is_first:
+        forget_progress(computing)
+        return
+    if record is not None:
+        # Of scores from a file, what they were measured on.
+        windows, length = record.windows, record.length
+        plan = replace(plan, examples=windows, example_length=length, seed=record.seed)
+    pruned = prune(model, plan, targets, calibration, computing, scored=(scores, record))
     print_result(pruned.parameters, pruned.loss, screen, say)
     if options["save_model"]:
         pruned.save(folder)
         screen.line(say("prune_saved", path=folder / WEIGHTS), "green")
     else:
         screen.line(say("prune_not_saved"), "yellow")
+    forget_progress(computing)
     if test and options["test_after_train"]:
         test("test_after", pruned.network(eval_device))
-
-
-def _calibration(model: Model, plan: PruningPlan, path: Path | None) -> CalibrationSet:
-    from prunescope.data import embedded_text, read_text
-    from prunescope.interop.hf import token_ids
-    from prunescope.pruning.calibration import choose_windows
-
-    text = embedded_text("calibration") if path is None else read_text(path)
-    source = "embedded" if path is None else printable(path.name)
-    return choose_windows(
-        token_ids(model, text), plan.examples, plan.example_length, plan.seed, source
-    )
 
 
 def _tester(

@@ -125,6 +125,13 @@ def _renew_buffers(model: transformers.PreTrainedModel, config: Any) -> None:
     """Compute the buffers that no file holds (rotary frequencies): on meta they have no values."""
     for module in list(model.modules()):
         if any(buffer.is_meta for buffer in module.buffers(recurse=False)):
+            if isinstance(module, torch.nn.Embedding):
+                # Gemma scales its embedding; transformers' own initialisation knows by how much.
+                for name, buffer in list(module.named_buffers(recurse=False)):
+                    empty = torch.empty_like(buffer, device="cpu")
+                    module.register_buffer(name, empty, persistent=False)
+                model._init_weights(module)
+                continue
             fresh = type(module)(config)
             for name, buffer in fresh.named_buffers(recurse=False):
                 module.register_buffer(name, buffer, persistent=False)
@@ -165,7 +172,8 @@ def _tie(model: transformers.PreTrainedModel) -> None:
 def _settle_heads(model: transformers.PreTrainedModel) -> None:
     """Make each attention repeat its KV heads as often as its own shapes say, and move buffers."""
     for module in model.modules():
-        if hasattr(module, "num_key_value_groups"):
+        # Phi-3's projections are one, and say nothing of how they are divided.
+        if hasattr(module, "num_key_value_groups") and hasattr(module, "q_proj"):
             queries, keys = module.q_proj.weight.shape[0], module.k_proj.weight.shape[0]
             module.num_key_value_groups = queries // keys
     device = next(model.parameters()).device

@@ -12,8 +12,10 @@ from prunescope.architecture import Model
 from prunescope.errors import PlanError
 from prunescope.pruning.groups import Group, group_of
 
-Importance = Literal["random", "l1", "l2", "taylor"]
-TaylorForm = Literal["param_first", "vectorize"]
+Importance = Literal["random", "l1", "l2", "taylor", "wanda", "flap"]
+TaylorForm = Literal["param_first", "vectorize", "param_second", "param_mix"]
+# Those that are measured on calibration windows.
+CALIBRATED = ("taylor", "wanda", "flap")
 Grouping = Literal["sum", "mean", "max", "prod", "first"]
 
 
@@ -41,12 +43,18 @@ class PruningPlan:
     example_length: int = 64
     seed: int = 42
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether importance is measured on calibration windows."""
+        return self.importance in CALIBRATED
+
     def as_dict(self) -> dict[str, Any]:
         """The plan as `pruning.json` holds it; what the method does not use is left out."""
         plan = asdict(self)
         if self.importance != "taylor":
-            for key in ("taylor", "examples", "example_length"):
-                del plan[key]
+            del plan["taylor"]
+        if not self.is_calibrated:
+            del plan["examples"], plan["example_length"]
         if self.importance == "random":
             del plan["grouping"]
         return plan
@@ -73,8 +81,9 @@ def resolve(plan: PruningPlan, model: Model) -> tuple[Target, ...]:
     """
     if not (math.isfinite(plan.ratio) and 0 <= plan.ratio < 1):
         raise PlanError(f"pruning ratio {plan.ratio} is not in [0, 1)")
-    if plan.importance == "taylor" and (plan.examples < 1 or plan.example_length < 2):
-        raise PlanError("Taylor importance needs at least 1 example of at least 2 tokens")
+    if plan.is_calibrated and (plan.examples < 1 or plan.example_length < 2):
+        name = plan.importance.capitalize()
+        raise PlanError(f"{name} importance needs at least 1 example of at least 2 tokens")
     ranges = {"attention": plan.attention, "mlp": plan.mlp}
     for kind, bounds in ranges.items():
         _check_range(kind, bounds, model)

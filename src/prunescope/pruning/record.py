@@ -10,7 +10,7 @@ from typing import Any
 from prunescope import __version__
 from prunescope.analysis.counts import Counts
 from prunescope.analysis.record import SCHEMA
-from prunescope.pruning.calibration import CalibrationSet
+from prunescope.pruning.calibration import CalibrationRecord
 from prunescope.pruning.plan import PruningPlan
 from prunescope.pruning.selection import Cut
 
@@ -19,7 +19,7 @@ def pruning_record(
     plan: PruningPlan,
     cuts: Sequence[Cut],
     parameters: Counts,
-    calibration: CalibrationSet | None,
+    calibration: CalibrationRecord | None,
     loss: float | None,
 ) -> dict[str, Any]:
     """The record of one run. It has no date and no path: the same run gives the same bytes.
@@ -45,9 +45,9 @@ def pruning_record(
         "calibration": calibration
         and {
             "source": calibration.source,
-            "windows": len(calibration.windows),
-            "length": len(calibration.windows[0]),
-            "sha256": calibration.digest,
+            "windows": calibration.windows,
+            "length": calibration.length,
+            "sha256": calibration.sha256,
             "loss": loss,
         },
         "versions": {"prunescope": __version__} | _versions("torch", "transformers"),

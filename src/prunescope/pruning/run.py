@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,20 +14,18 @@ from prunescope.interop.hf import as_stored, assemble, home, mapped, with_genera
 from prunescope.interop.hf_config import config_for
 from prunescope.interop.hf_save import save
 from prunescope.interop.torch_tensors import computing_dtype
-from prunescope.pruning.calibration import CalibrationSet
+from prunescope.pruning.calibration import CalibrationRecord, CalibrationSet
 from prunescope.pruning.plan import PruningPlan, Target
 from prunescope.pruning.record import pruning_record
 from prunescope.pruning.scores import Scores
-from prunescope.pruning.scoring import Tick, magnitude_scores, taylor_scores
+from prunescope.pruning.scoring import Computing, axes_of, score
 from prunescope.pruning.selection import Cut, select, unit_scores
 from prunescope.pruning.slicing import remaining, sliced_state
+from prunescope.steps import Progress, silent
 
 if TYPE_CHECKING:
     import torch
     import transformers
-
-# Steps → what counts them off while they are done.
-Progress = Callable[[int], AbstractContextManager[Tick]]
 
 
 @dataclass(frozen=True)
@@ -70,14 +67,16 @@ def prune(
     plan: PruningPlan,
     targets: Sequence[Target],
     calibration: CalibrationSet | None,
-    device: str,
-    progress: Progress,
+    computing: Computing,
+    progress: Progress = silent,
+    scored: tuple[Scores, CalibrationRecord | None] | None = None,
 ) -> Pruned:
     """Score, select and slice.
 
     Args:
         targets: `resolve(plan, model)`.
-        calibration: needed for Taylor importance only.
+        calibration: needed for calibrated importance only.
+        scored: what was measured before, and on what; nothing is measured then.
 
     Raises:
         PlanError: scores that are not finite.
@@ -86,7 +85,12 @@ def prune(
     with WeightMap() as weights:
         # A pruned model of which something is missing would load nowhere.
         as_stored(model, mapped(model, weights))
-        scores = _score(model, plan, targets, weights, calibration, device, progress)
+        if scored is None:
+            axes = axes_of(targets)
+            scores = score(model.checkpoint, axes, plan, calibration, weights, computing, progress)
+            record = calibration.record if calibration and plan.is_calibrated else None
+        else:
+            scores, record = scored
         units = unit_scores(plan, targets, scores)
         cuts = tuple(select(target, each) for target, each in zip(targets, units, strict=True))
         state = sliced_state(model, cuts, weights)
@@ -96,28 +100,8 @@ def prune(
         model,
         state,
         config_for(model, remaining(model, cuts)),
-        pruning_record(plan, cuts, parameters, calibration, scores.loss),
+        pruning_record(plan, cuts, parameters, record, scores.loss),
         cuts,
         parameters,
         scores.loss,
     )
-
-
-def _score(
-    model: Model,
-    plan: PruningPlan,
-    targets: Sequence[Target],
-    weights: WeightMap,
-    calibration: CalibrationSet | None,
-    device: str,
-    progress: Progress,
-) -> Scores:
-    if plan.importance == "random":
-        return Scores({})
-    if plan.importance != "taylor":
-        with progress(len(targets)) as tick:
-            return magnitude_scores(targets, weights, plan, device, tick)
-    if calibration is None:
-        raise ValueError("Taylor importance needs a calibration set")
-    with progress(len({m.tensor.name for t in targets for m in t.group.members})) as tick:
-        return taylor_scores(model, targets, weights, calibration, plan, device, tick)
