@@ -1,7 +1,7 @@
 """What does scoring a model take? Seconds and peak memory, beside those who hold all of it.
 
 python benchmarks/pruning_memory.py [--model FOLDER] [--runs 3] [--depths 8,16,32,64]
-python benchmarks/pruning_memory.py --llama-3-8b FOLDER [--dtype float32]
+python benchmarks/pruning_memory.py --llama-3-8b FOLDER [--dtype float32] [--layers 32]
 
 The first: Taylor scores (`param_first`) of SmolLM2-135M-Instruct (made if it is not there) from
 the same 10 windows of 64 tokens, each contender in a process of its own, in turns: prunescope;
@@ -11,7 +11,8 @@ prunescope on models of 8 to 64 layers of one width. Best times (of the wall clo
 which other programs disturb less) and peak resident memory, mapped pages included.
 
 The second: a Llama-3-8B of random weights in bfloat16 (16 GB, written to FOLDER if it is not
-there), with what each layer costs; `--dtype float32` where the CPU has no arithmetic for bfloat16.
+there), with what each layer costs; `--dtype float32` where the CPU has no arithmetic for bfloat16,
+`--layers 2` where time is short.
 """
 
 from __future__ import annotations
@@ -32,8 +33,6 @@ LLAMA_3_8B = {
     "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
     "head_dim": 128, "rope_theta": 500000.0, "tie_word_embeddings": False,
 }  # fmt: skip
-# As the mission's command does it: all but the first three and the last two of 32 layers.
-SKIPPED = (3, 2)
 WINDOWS, LENGTH = 10, 64
 
 
@@ -43,6 +42,11 @@ def windows(vocabulary: int) -> list[list[int]]:
 
     chance = random.Random(0)
     return [[chance.randrange(vocabulary) for _ in range(LENGTH)] for _ in range(WINDOWS)]
+
+
+def pruned_layers(depth: int) -> tuple[int, int]:
+    """Of 32 layers all but the first three and the last two, as the mission's command has it."""
+    return depth // 10, depth - depth // 16
 
 
 def ours(folder: Path, dtype: str | None = None) -> dict[str, float]:
@@ -61,7 +65,7 @@ def ours(folder: Path, dtype: str | None = None) -> dict[str, float]:
 
     model = describe(open_checkpoint(folder))
     depth = len(model.layers)
-    layers = (SKIPPED[0], depth - SKIPPED[1])
+    layers = pruned_layers(depth)
     plan = PruningPlan(0.25, layers, layers, "taylor")
     chosen = tuple(map(tuple, windows(model.checkpoint.config["vocab_size"])))
     ticks = [time.perf_counter()]
@@ -70,7 +74,7 @@ def ours(folder: Path, dtype: str | None = None) -> dict[str, float]:
     def progress(steps: int) -> Iterator[Callable[[], None]]:
         def tick() -> None:
             ticks.append(time.perf_counter())
-            if depth == LLAMA_3_8B["num_hidden_layers"]:
+            if model.checkpoint.config["hidden_size"] == LLAMA_3_8B["hidden_size"]:
                 taken, peak = ticks[-1] - ticks[-2], memory("VmHWM")
                 print(f"{len(ticks) - 1}/{steps} {taken:.1f} s {peak:.0f} MiB", file=sys.stderr)
 
@@ -127,7 +131,7 @@ def torch_pruning(folder: Path) -> dict[str, float]:
     importance = tp.importance.GroupTaylorImportance()
     graph = tp.DependencyGraph().build_dependency(network, ids[:1])
     depth = len(network.model.layers)
-    for layer in network.model.layers[SKIPPED[0] : depth - SKIPPED[1]]:
+    for layer in network.model.layers[slice(*pruned_layers(depth))]:
         for root in (layer.mlp.gate_proj, layer.self_attn.k_proj):
             wanted = list(range(root.out_features))
             importance(graph.get_pruning_group(root, tp.prune_linear_out_channels, wanted))
@@ -207,6 +211,22 @@ def deepen(depths: list[int]) -> None:
             )
 
 
+def first_layers(folder: Path, depth: int, target: Path) -> Path:
+    """A model of the first `depth` layers of `folder`: links to its shards."""
+    config = json.loads((folder / "config.json").read_text())
+    index = json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"]
+    kept = {
+        name: file
+        for name, file in index.items()
+        if not name.startswith("model.layers.") or int(name.split(".")[2]) < depth
+    }
+    for file in set(kept.values()):
+        (target / file).hardlink_to(folder / file)
+    (target / "config.json").write_text(json.dumps(config | {"num_hidden_layers": depth}))
+    (target / "model.safetensors.index.json").write_text(json.dumps({"weight_map": kept}))
+    return target
+
+
 def write_8b(folder: Path) -> None:
     """A Llama-3-8B of random weights, a shard for each layer; never in memory as a whole."""
     import torch
@@ -253,6 +273,7 @@ def main() -> None:
     parser.add_argument("--depths", default="8,16,32,64")
     parser.add_argument("--alone", choices=CONTENDERS)
     parser.add_argument("--llama-3-8b", type=Path)
+    parser.add_argument("--layers", type=int, default=LLAMA_3_8B["num_hidden_layers"])
     parser.add_argument("--dtype", choices=("float32", "bfloat16"))
     options = parser.parse_args()
     if options.alone:
@@ -261,8 +282,11 @@ def main() -> None:
         if not options.llama_3_8b.exists():
             write_8b(options.llama_3_8b)
         dtype = ("--dtype", options.dtype) if options.dtype else ()
-        for key, value in run_alone("prunescope", options.llama_3_8b, *dtype).items():
-            print(f"{key:20} {value:10.3f}")
+        beside = options.llama_3_8b.resolve().parent
+        with tempfile.TemporaryDirectory(prefix="prunescope-bench-", dir=beside) as folder:
+            chosen = first_layers(options.llama_3_8b, options.layers, Path(folder))
+            for key, value in run_alone("prunescope", chosen, *dtype).items():
+                print(f"{key:20} {value:10.3f}")
     else:
         if options.model == DEMO:
             command = [sys.executable, "-m", "prunescope", "demo-model", str(DEMO)]

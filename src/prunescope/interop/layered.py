@@ -224,10 +224,14 @@ class LayeredNetwork:
     def _values(self, parameter: nn.Parameter) -> Tensor:
         stack = self._stacks.get(self._names[id(parameter)])
         if stack is None:
-            return parameter.detach().to(self.device, self.dtype)
-        values = torch.empty(parameter.shape, dtype=self.dtype, device=self.device)
-        for tensor, index in stack:
-            values[index].copy_(as_tensor(self.weights, tensor))
+            values = parameter.detach().to(self.device, self.dtype)
+        else:
+            values = torch.empty(parameter.shape, dtype=self.dtype, device=self.device)
+            for tensor, index in stack:
+                values[index].copy_(as_tensor(self.weights, tensor))
+        if values.data_ptr() != parameter.data_ptr():
+            # What has been copied is not read again: not the pages and the copy at once.
+            self.weights.release()
         return values
 
 
