@@ -27,18 +27,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        *(
-            (
-                options,
-                f"--taylor {form} is not supported by this version, "
-                "which has param_first and vectorize",
-            )
-            for options, form in (
-                ((*TAYLOR, "--taylor", "param_second"), "param_second"),
-                # Even where it would not be used: an option is never silently ignored.
-                (("--pruner_type", "l2", "--taylor", "param_mix"), "param_mix"),
-            )
-        ),
         (("--block_wise", "--channel_wise"), "--block_wise and --channel_wise exclude each other"),
         # 12 is the default: it is refused because it is asked for, not because it differs.
         (("--layer=12",), "--layer belongs to --layer_wise"),

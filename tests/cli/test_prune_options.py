@@ -169,8 +169,11 @@ def test_a_bar_is_shown_on_a_terminal_unless_it_is_not_wanted(
     )
     shown = shown_on_a_terminal(monkeypatch, *command)
     beside_the_bar = capsys.readouterr().out
-    # By l2 attention and MLP of four layers, by Taylor the gradients of seven projections in each.
-    text, steps = {"l2": ("计算权重重要性", "8/8"), "taylor": ("反向传播并评分", "28/28")}[measure]
+    # By l2 seven projections of four layers; by Taylor six layers forward, the loss, and five
+    # backward: nothing is asked of the first.
+    text, steps = {"l2": ("计算权重重要性", "28/28"), "taylor": ("逐层计算并评分", "12/12")}[
+        measure
+    ]
     assert text in shown
     assert steps in shown
     assert text not in beside_the_bar

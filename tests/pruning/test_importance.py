@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from prunescope.pruning.importance import combine, magnitude, taylor, unit_scores
+from prunescope.pruning import importance
+from prunescope.pruning.importance import (
+    combine,
+    fluctuation,
+    magnitude,
+    taylor,
+    turned,
+    unit_scores,
+    wanda,
+)
 
 small = st.floats(-4, 4, width=32)
 
@@ -125,3 +134,46 @@ def test_groupings_follow_their_definitions(rows: list[list[float]]) -> None:
     }
     for grouping, expected in definitions.items():
         assert close(combine(members, grouping), expected)
+
+
+@given(pairs(), st.data())
+def test_second_order_forms_follow_their_definitions(
+    pair: tuple[Tensor, Tensor, int], data: st.DataObject
+) -> None:
+    weight, gradient, axis = pair
+    elements = st.lists(small, min_size=weight.numel(), max_size=weight.numel())
+    squares = torch.tensor(data.draw(elements)).view(weight.shape).square()
+    # The element's own h is found by position: `by_hand` walks two tensors at a time.
+    curved = by_hand(weight, squares, axis, lambda w, h: abs(w * h * w))
+    assert close(taylor(weight, gradient, axis, "param_second", squares), curved)
+    exact = weight.double() * gradient.double() - 0.5 * weight.double().square() * squares.double()
+    others = [a for a in range(weight.dim()) if a != axis]
+    mixed = exact.abs().sum(others) if others else exact.abs()
+    assert close(taylor(weight, gradient, axis, "param_mix", squares), mixed.tolist())
+
+
+def test_wanda_weighs_each_element_by_the_norm_of_its_input() -> None:
+    weight, norms = torch.tensor([[1.0, -2.0], [3.0, 4.0]]), torch.tensor([10.0, 1.0])
+    # 1·10 + 2·1, 3·10 + 4·1; down the columns (1 + 3)·10, (2 + 4)·1.
+    assert wanda(weight, norms, 0).tolist() == [12, 34]
+    assert wanda(weight, norms, 1).tolist() == [40, 6]
+
+
+def test_flap_weighs_the_fluctuation_of_an_input_by_its_columns_squares() -> None:
+    weight, variance = torch.tensor([[1.0, -2.0], [3.0, 4.0]]), torch.tensor([0.5, 2.0])
+    assert fluctuation(weight, variance).tolist() == [5, 40]
+
+
+def test_a_layer_that_turns_nothing_has_no_influence() -> None:
+    x = torch.tensor([[[1.0, 0], [0, 2]]])
+    assert turned(x, 3 * x).item() == pytest.approx(0, abs=1e-6)
+    # A right angle, and the opposite direction: 1 + 2.
+    assert turned(x, torch.tensor([[[0.0, 5], [0, -1]]])).item() == pytest.approx(3)
+
+
+def test_sums_over_blocks_of_rows_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight = torch.randn(7, 3, generator=torch.Generator().manual_seed(0))
+    whole = [magnitude(weight, axis, 1) for axis in (0, 1)]
+    monkeypatch.setattr(importance, "_ELEMENTS", 6)
+    for axis in (0, 1):
+        assert torch.allclose(magnitude(weight, axis, 1), whole[axis])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,12 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from prunescope.architecture import Model
 from prunescope.checkpoint.weights import WeightMap
-from prunescope.pruning import scoring
 from prunescope.pruning.calibration import CalibrationSet, choose_windows
 from prunescope.pruning.plan import PruningPlan, Target, resolve
 from prunescope.pruning.scores import Scores
-from prunescope.pruning.scoring import magnitude_scores, taylor_scores
+from prunescope.pruning.scoring import Computing, all_axes, axes_of, model_digest, score
 from prunescope.pruning.selection import unit_scores
+from prunescope.steps import Progress, silent
 from tests.support.tiny import BIASES, tiny_folder, tiny_model
 
 MODELS: dict[str, dict[str, Any]] = {
@@ -63,9 +64,20 @@ def taylor_of(
     **options: Any,
 ) -> Measured:
     wanted = plan("taylor", **options)
-    with WeightMap() as weights:
-        scores = taylor_scores(model, targets, weights, calibration, wanted, "cpu", lambda: None)
+    scores = measured(model, targets, wanted, calibration)
     return Measured(unit_scores(wanted, targets, scores), scores.loss)
+
+
+def measured(
+    model: Model,
+    targets: tuple[Target, ...],
+    wanted: PruningPlan,
+    calibration: CalibrationSet | None = None,
+    progress: Progress = silent,
+) -> Scores:
+    axes = axes_of(targets)
+    with WeightMap() as weights:
+        return score(model.checkpoint, axes, wanted, calibration, weights, Computing(), progress)
 
 
 def with_gradients(network: PreTrainedModel) -> float:
@@ -118,13 +130,17 @@ def test_magnitudes_are_those_of_the_weights(
 ) -> None:
     model, network = made(tmp_path, **MODELS[name])
     targets = resolve(plan(importance), model)
+    steps: list[int] = []
     ticks: list[None] = []
-    with WeightMap() as weights:
-        scores = magnitude_scores(
-            targets, weights, plan(importance), "cpu", lambda: ticks.append(None)
-        )
+
+    @contextmanager
+    def counted(number: int) -> Iterator[Callable[[], None]]:
+        steps.append(number)
+        yield lambda: ticks.append(None)
+
+    scores = measured(model, targets, plan(importance), progress=counted)
     assert scores.loss is None
-    assert len(ticks) == len(targets)
+    assert steps == [len(ticks)] == [len(axes_of(targets))]
     for target, units in zip(targets, unit_scores(plan(importance), targets, scores), strict=True):
         assert units == pytest.approx(units_by_hand(network, target, row), rel=1e-5)
 
@@ -160,35 +176,28 @@ def test_narrow_weights_are_scored(
         assert units == pytest.approx(expected, rel=tolerance)
 
 
-def test_only_targets_have_gradients_and_each_is_freed_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = tiny_model(tmp_path)
-    targets = resolve(plan("taylor"), model)
-    seen: list[PreTrainedModel] = []
-    assembled = scoring.as_stored
+def test_all_that_any_plan_may_cut_is_every_axis_but_the_vocabularys(tmp_path: Path) -> None:
+    axes = all_axes(tiny_model(tmp_path, **BIASES))
+    assert axes["model.embed_tokens.weight"] == axes["lm_head.weight"] == {1}
+    assert axes["model.norm.weight"] == axes["model.layers.3.self_attn.q_proj.bias"] == {0}
+    assert axes["model.layers.0.mlp.down_proj.weight"] == {0, 1}
+    # Seven matrices, seven biases and two norms of four layers, and three outside.
+    assert len(axes) == 4 * 16 + 3
 
-    def spy(*args: Any) -> PreTrainedModel:
-        seen.append(assembled(*args))
-        return seen[0]
 
-    held: list[int] = []
-
-    def count() -> None:
-        held.append(sum(p.grad is not None for p in seen[0].parameters()))
-
-    monkeypatch.setattr(scoring, "as_stored", spy)
-    with WeightMap() as weights:
-        taylor_scores(model, targets, weights, CALIBRATION, plan("taylor"), "cpu", count)
-    # Layers 1 and 2, seven projections each; after each one's turn none has a gradient.
-    assert held == [0] * 14
-    parts = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-    assert {n for n, p in seen[0].named_parameters() if p.requires_grad} == {
-        f"model.layers.{layer}.{'self_attn' if part[0] in 'qkvo' else 'mlp'}.{part}.weight"
-        for layer in (1, 2)
-        for part in parts
-        if part != "o_proj" or part[0] == "o"
-    }
+def test_the_digest_of_a_model_is_that_of_its_headers(tmp_path: Path) -> None:
+    digests = [
+        model_digest(tiny_model(tmp_path / name, **changes).checkpoint)
+        for name, changes in {
+            "a": {},
+            "other values": {"seed": 1},
+            "other dtype": {"dtype": torch.bfloat16},
+            "other shape": {"intermediate_size": 22},
+        }.items()
+    ]
+    # Values are not read: that would take as long as scoring by them.
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3
 
 
 def test_random_scores_follow_the_seed(tmp_path: Path) -> None:

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from prunescope.architecture import Model
+from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import PlanError
 from prunescope.pruning.budget import Budget
 from prunescope.pruning.plan import PruningPlan, resolve
-from prunescope.pruning.run import Pruned, score
+from prunescope.pruning.run import Pruned
+from prunescope.pruning.scoring import Computing, axes_of, score
 from prunescope.pruning.search import Candidate, Search, best_pruned, scopes, search, tries
 from prunescope.pruning.selection import unit_scores
-from tests.support.pruning import CALIBRATION, silent
+from tests.support.pruning import CALIBRATION
 from tests.support.tiny import tiny_model
 
 PLAN = PruningPlan(0.5, (0, 6), (0, 6), "taylor", budget=Budget("sparsity", 0.2))
@@ -30,7 +32,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 @pytest.fixture(scope="module")
 def scores(model: Model) -> dict[tuple[int, str], list[float]]:
     targets = resolve(replace(PLAN, budget=None, ratio=0.0), model)
-    found = score(model, PLAN, targets, CALIBRATION, "cpu", silent)
+    with WeightMap() as weights:
+        axes = axes_of(targets)
+        found = score(model.checkpoint, axes, PLAN, CALIBRATION, weights, Computing())
     units = unit_scores(PLAN, targets, found)
     return {(t.group.layer or 0, t.group.kind): u for t, u in zip(targets, units, strict=True)}
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,10 @@ from prunescope.checkpoint import open_checkpoint
 from prunescope.pruning.calibration import CalibrationSet, choose_windows
 from prunescope.pruning.plan import Importance, PruningPlan, resolve
 from prunescope.pruning.run import Pruned, prune
+from prunescope.pruning.scoring import Computing
 
 CALIBRATION = choose_windows(range(1, 300), 3, 16, 0, "made up")
 State = dict[str, torch.Tensor]
-
-
-@contextmanager
-def silent(steps: int) -> Iterator[Callable[[], None]]:
-    """Progress that nobody sees."""
-    yield lambda: None
 
 
 def plan(importance: Importance = "l2", ratio: float = 0.5, **options: Any) -> PruningPlan:
@@ -36,7 +30,7 @@ def prune_tiny(
     model: Model, wanted: PruningPlan, calibration: CalibrationSet = CALIBRATION
 ) -> Pruned:
     """`prune` on the CPU."""
-    return prune(model, wanted, resolve(wanted, model), calibration, "cpu", silent)
+    return prune(model, wanted, resolve(wanted, model), calibration, Computing())
 
 
 def described(folder: Path) -> Model:

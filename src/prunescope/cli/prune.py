@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from prunescope.cli.prune_options import check, options, plan_of
+from prunescope.cli.prune_scoring import calibration_set, check_scoring, scored
 from prunescope.cli.run import language_option, run
 from prunescope.cli.size import PRUNE_LOG
 from prunescope.errors import PlanError, printable
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from prunescope.pruning.calibration import CalibrationSet
     from prunescope.pruning.plan import PruningPlan
     from prunescope.pruning.run import Pruned
+    from prunescope.pruning.scoring import Computing
     from prunescope.pruning.targets import Target
     from prunescope.report.console import Screen
 
@@ -76,11 +79,13 @@ def _prune(say: Messages, options: dict[str, Any]) -> None:
     from prunescope.extras import require
     from prunescope.pruning.plan import resolve
 
-    folder = PRUNE_LOG / _folder_name(options["save_ckpt_log_name"])
+    name = _folder_name(options["save_ckpt_log_name"])
+    folder = PRUNE_LOG / name
+    check_scoring(options)
     plan = plan_of(options)
     model = describe(open_checkpoint(options["base_model"]))
     targets = resolve(plan, model) if options["plan"] is None else ()
-    require("torch", "prune")
+    torch = require("torch", "prune")
     # Its warnings would come between our lines; its errors we report.
     require("transformers", "prune").logging.set_verbosity_error()
 
@@ -88,47 +93,99 @@ def _prune(say: Messages, options: dict[str, Any]) -> None:
     from prunescope.interop.devices import choose_device
     from prunescope.interop.hf import load
     from prunescope.interop.hf_save import check_target
-    from prunescope.pruning.run import prune, replay
+    from prunescope.pruning.processes import local_device, told_count, told_rank
+    from prunescope.pruning.run import replay
+    from prunescope.pruning.scoring import Computing, forget_progress
     from prunescope.report.console import Screen
-    from prunescope.report.progress import progress
     from prunescope.report.prune import print_model, print_plan, print_result
 
-    device = choose_device(options["device"])
+    if options["search"] and told_count() > 1:
+        raise PlanError("--search runs in one process: it can take --scores that several made")
+    device = choose_device(local_device(options["device"]))
     eval_device = choose_device(options["eval_device"]) if options["eval_device"] else device
-    if options["save_model"]:
+    computing = Computing(
+        device,
+        options["dtype"] and getattr(torch, options["dtype"]),
+        PRUNE_LOG / f".{name}.progress" if options["resume"] else None,
+    )
+    # Others that torchrun has started only help with the scores.
+    is_first = not told_rank()
+    if options["save_model"] and is_first:
         check_target(folder, options["save_format"])
         _check_format(model, targets, options)
-    screen, quiet = Screen(), options["quiet"]
+    screen = Screen()
     calibration = None
-    if plan.is_calibrated and options["plan"] is None:
-        calibration = _calibration(model, plan, options["calibration"])
+    if plan.is_calibrated and options["plan"] is None and not options["scores"]:
+        calibration = calibration_set(model, plan, options["calibration"])
     tested = options["test_before_train"] or options["test_after_train"]
-    test = _tester(say, screen, model, options) if tested else None
+    test = _tester(say, screen, model, options) if tested and is_first else None
     if options["plan"] is not None:
-        pruned = replay(model, LocalFile(options["plan"]))
         print_model(model, screen, say)
         screen.line(say("prune_replay", path=printable(str(options["plan"]))))
-    else:
+    elif is_first:
         print_plan(model, plan, targets, device, screen, say)
     if test and options["test_before_train"]:
         test("test_before", load(model.checkpoint.path, eval_device))
-    if options["search"]:
-        from prunescope.cli.prune_search import searched
-
-        devices = (device, eval_device)
-        pruned = searched(say, screen, model, plan, calibration, devices, options)
-    elif options["plan"] is None:
-        text = say("prune_scoring" if plan.is_calibrated else "prune_magnitude")
-        pruned = prune(
-            model, plan, targets, calibration, device, lambda steps: progress(text, steps, quiet)
-        )
+    if options["plan"] is not None:
+        pruned = replay(model, LocalFile(options["plan"]))
+    else:
+        devices = computing, eval_device
+        plan, pruned = _pruned(say, screen, model, plan, targets, calibration, devices, options)
+    if not is_first:
+        forget_progress(computing)
+        return
     print_result(pruned.parameters, pruned.loss, screen, say)
     if options["save_model"]:
         _save(say, screen, pruned, plan, folder, options)
     else:
         screen.line(say("prune_not_saved"), "yellow")
+    forget_progress(computing)
     if test and options["test_after_train"]:
         test("test_after", pruned.network(eval_device))
+
+
+def _pruned(
+    say: Messages,
+    screen: Screen,
+    model: Model,
+    plan: PruningPlan,
+    targets: Sequence[Target],
+    calibration: CalibrationSet | None,
+    devices: tuple[Computing, str],
+    options: dict[str, Any],
+) -> tuple[PruningPlan, Pruned]:
+    """The model pruned by scores that are measured now, or were; and the plan as it was done."""
+    from prunescope.pruning.processes import joined
+    from prunescope.pruning.run import prune
+    from prunescope.report.progress import progress
+
+    computing, eval_device = devices
+    text = say("prune_scoring" if plan.is_calibrated else "prune_magnitude")
+    with joined(computing.device) as processes:
+        computing = replace(computing, processes=processes)
+        if options["search"]:
+            from prunescope.cli.prune_search import searched
+
+            return plan, searched(
+                say, screen, model, plan, calibration, (computing, eval_device), options
+            )
+        if plan.steps > 1:
+            is_quiet = options["quiet"] or processes.rank > 0
+            return plan, prune(
+                model,
+                plan,
+                targets,
+                calibration,
+                computing,
+                lambda steps: progress(text, steps, is_quiet),
+            )
+        scores, record = scored(model, plan, targets, options, computing, calibration, text)
+    if record is not None:
+        # Of scores from a file, what they were measured on.
+        windows, length = record.windows, record.length
+        plan = replace(plan, examples=windows, example_length=length, seed=record.seed)
+    pruned = prune(model, plan, targets, calibration, computing, scored=(scores, record))
+    return plan, pruned
 
 
 def _check_format(model: Model, targets: Sequence[Target], options: dict[str, Any]) -> None:
@@ -178,18 +235,6 @@ def _has_code(folder: Path) -> bool:
     from prunescope.interop.companions import CODE
 
     return (folder / CODE[0]).exists()
-
-
-def _calibration(model: Model, plan: PruningPlan, path: Path | None) -> CalibrationSet:
-    from prunescope.data import embedded_text, read_text
-    from prunescope.interop.hf import token_ids
-    from prunescope.pruning.calibration import choose_windows
-
-    text = embedded_text("calibration") if path is None else read_text(path)
-    source = "embedded" if path is None else printable(path.name)
-    return choose_windows(
-        token_ids(model, text), plan.examples, plan.example_length, plan.seed, source
-    )
 
 
 def _tester(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from prunescope.cli.prune_scoring import scoring_options
 from prunescope.errors import PlanError
 from prunescope.interop.formats import FORMATS, Format
 from prunescope.report.messages import Messages
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from prunescope.pruning.plan import PruningPlan, Structure
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_IMPORTANCE = ("random", "l1", "l2", "taylor")
-_TAYLOR = ("vectorize", "param_first", "param_second", "param_mix")
 _GROUPING = ("sum", "mean", "max", "prod", "first")
 _BUDGETS = ("target_sparsity", "target_params", "target_memory")
 _STRUCTURES: dict[str, Structure] = {
@@ -52,10 +51,7 @@ def options(say: Messages, form: Format) -> Callable[[_F], _F]:
         option("--base_model", required=True, type=click.Path(), help=say("help_base_model")),
         option("--save_ckpt_log_name", default="llama_prune", help=say("help_save_name")),
         option("--pruning_ratio", default=0.5, help=say("help_pruning_ratio")),
-        option("--pruner_type", default="l2", type=click.Choice(_IMPORTANCE),
-               help=say("help_pruner_type")),
-        option("--taylor", default="param_first", type=click.Choice(_TAYLOR),
-               help=say("help_taylor")),
+        *scoring_options(say),
         option("--grouping_strategy", default="sum", type=click.Choice(_GROUPING),
                help=say("help_grouping")),
         option("--block_wise", is_flag=True, help=say("help_block_wise")),
@@ -84,13 +80,8 @@ def options(say: Messages, form: Format) -> Callable[[_F], _F]:
         option("--search_tokens", default=2048, type=whole, help=say("help_search_tokens")),
         option("--plot", type=file, help=say("help_search_plot")),
         option("--plan", type=file, help=say("help_plan")),
-        option("--num_examples", default=10, type=whole, help=say("help_num_examples")),
-        option("--calibration", type=file, help=say("help_calibration")),
-        option("--calibration_seq_len", default=64, type=click.IntRange(min=2),
-               help=say("help_calibration_len")),
         option("--max_seq_len", default=128, type=click.IntRange(min=2),
                help=say("help_max_seq_len")),
-        option("--device", help=say("help_device")),
         option("--eval_device", help=say("help_eval_device")),
         option("--test_before_train", is_flag=True, help=say("help_test_before")),
         option("--test_after_train", is_flag=True, help=say("help_test_after")),
@@ -123,11 +114,6 @@ def check(values: Mapping[str, Any], asked: frozenset[str]) -> None:
     Raises:
         PlanError: there is such an option.
     """
-    if values["taylor"] in ("param_second", "param_mix"):
-        raise PlanError(
-            f"--taylor {values['taylor']} is not supported by this version, "
-            "which has param_first and vectorize"
-        )
     _at_most_one([name for name in _STRUCTURES if values[name]])
     _at_most_one([name for name in (*_BUDGETS, "layer_ratios") if values.get(name) is not None])
     for name, owner in _BELONGS.items():
@@ -157,7 +143,7 @@ _PLANNING = frozenset({
     "pruning_ratio", "pruner_type", "taylor", "grouping_strategy", *_STRUCTURES, "layer",
     "depth_by", *_BLOCKS, "gqa", "layer_ratios", "round_to", *_BUDGETS, "batch", "context",
     "iterative_steps", "global_pruning", "layer_floor", "num_examples", "calibration",
-    "calibration_seq_len", "search",
+    "calibration_seq_len", "search", "dtype", "resume", "scores", "save_scores",
 })  # fmt: skip
 
 

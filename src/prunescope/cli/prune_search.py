@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from prunescope.pruning.calibration import CalibrationSet
     from prunescope.pruning.plan import PruningPlan
     from prunescope.pruning.run import Pruned
+    from prunescope.pruning.scoring import Computing
     from prunescope.report.console import Screen
 
 
@@ -22,21 +22,22 @@ def searched(
     model: Model,
     plan: PruningPlan,
     calibration: CalibrationSet | None,
-    devices: tuple[str, str],
-    options: Mapping[str, Any],
+    devices: tuple[Computing, str],
+    options: dict[str, Any],
 ) -> Pruned:
     """Score once, try every candidate, print and plot them; the best, pruned.
 
     Args:
-        devices: for pruning and for evaluation.
+        devices: where scores are measured, and candidates evaluated.
     """
     from dataclasses import replace
 
+    from prunescope.cli.prune_scoring import scored
     from prunescope.data import embedded_text
     from prunescope.evaluation.perplexity import cut_windows, perplexity
     from prunescope.interop.hf import token_ids
     from prunescope.pruning.plan import resolve
-    from prunescope.pruning.run import check_whole, score
+    from prunescope.pruning.run import check_whole
     from prunescope.pruning.search import best_pruned, search, tries
     from prunescope.pruning.selection import unit_scores
     from prunescope.report.plot import check_plot
@@ -52,9 +53,7 @@ def searched(
     check_whole(model)
     targets = resolve(replace(plan, budget=None, ratio=0.0), model)
     text = say("prune_scoring" if plan.is_calibrated else "prune_magnitude")
-    scores = score(
-        model, plan, targets, calibration, devices[0], lambda steps: progress(text, steps, quiet)
-    )
+    scores, record = scored(model, plan, targets, options, devices[0], calibration, text)
     units = {
         (target.group.layer or 0, target.group.kind): each
         for target, each in zip(targets, unit_scores(plan, targets, scores), strict=True)
@@ -71,4 +70,4 @@ def searched(
     if plot is not None:
         plot_front(found, plot, say)
         screen.line(say("plot_written", path=plot), "green")
-    return best_pruned(model, plan, found, calibration, scores.loss)
+    return best_pruned(model, plan, found, record, scores.loss)

@@ -5,9 +5,32 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from prunescope.errors import PlanError
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationRecord:
+    """What is written down of a calibration set.
+
+    Attributes:
+        source: where its text is from.
+        windows, length: how many, and tokens in each.
+        sha256: of their ids, as little-endian int64.
+        seed: that they were chosen by.
+    """
+
+    source: str
+    windows: int
+    length: int
+    sha256: str
+    seed: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """By the names of the attributes."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +40,13 @@ class CalibrationSet:
     source: str
     windows: tuple[tuple[int, ...], ...]
     digest: str
+    seed: int = 0
+
+    @property
+    def record(self) -> CalibrationRecord:
+        """What is written down of it."""
+        length = len(self.windows[0])
+        return CalibrationRecord(self.source, len(self.windows), length, self.digest, self.seed)
 
 
 def choose_windows(
@@ -41,4 +71,4 @@ def choose_windows(
     for window in windows:
         for token in window:
             digest.update(token.to_bytes(8, "little"))
-    return CalibrationSet(source, windows, digest.hexdigest())
+    return CalibrationSet(source, windows, digest.hexdigest(), seed)

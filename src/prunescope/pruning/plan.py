@@ -23,8 +23,10 @@ from prunescope.pruning.groups import (
 # From here too: a plan's users need both.
 from prunescope.pruning.targets import Target as Target
 
-Importance = Literal["random", "l1", "l2", "taylor"]
-TaylorForm = Literal["param_first", "vectorize"]
+Importance = Literal["random", "l1", "l2", "taylor", "wanda", "flap"]
+TaylorForm = Literal["param_first", "vectorize", "param_second", "param_mix"]
+# Those that are measured on calibration windows.
+CALIBRATED = ("taylor", "wanda", "flap")
 Grouping = Literal["sum", "mean", "max", "prod", "first"]
 Structure = Literal["block", "channel", "layer"]
 DepthBy = Literal["first", "influence"]
@@ -82,7 +84,7 @@ class PruningPlan:
         """Whether a calibration set is needed."""
         if self.structure == "layer":
             return self.depth_by == "influence"
-        return self.importance == "taylor"
+        return self.importance in CALIBRATED
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as `pruning.json` holds it; what the method does not use is left out."""
@@ -153,7 +155,8 @@ def _check(plan: PruningPlan) -> None:
     if not (math.isfinite(plan.ratio) and 0 <= plan.ratio < 1):
         raise PlanError(f"pruning ratio {plan.ratio} is not in [0, 1)")
     if plan.is_calibrated and (plan.examples < 1 or plan.example_length < 2):
-        what = "Taylor importance" if plan.structure != "layer" else "block influence"
+        depth = plan.structure == "layer"
+        what = "block influence" if depth else f"{plan.importance.capitalize()} importance"
         raise PlanError(f"{what} needs at least 1 example of at least 2 tokens")
     if plan.round_to < 1 or plan.steps < 1:
         raise PlanError("round_to and steps are at least 1")

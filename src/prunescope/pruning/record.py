@@ -10,7 +10,7 @@ from typing import Any
 from prunescope import __version__
 from prunescope.analysis.counts import Counts
 from prunescope.analysis.record import SCHEMA
-from prunescope.pruning.calibration import CalibrationSet
+from prunescope.pruning.calibration import CalibrationRecord
 from prunescope.pruning.groups import LAYERS
 from prunescope.pruning.plan import PruningPlan
 from prunescope.pruning.selection import Cut
@@ -20,7 +20,7 @@ def pruning_record(
     plan: PruningPlan,
     cuts: Sequence[Cut],
     parameters: Counts,
-    calibration: CalibrationSet | None,
+    calibration: CalibrationRecord | None,
     loss: float | None,
     kept_layers: Sequence[int] | None = None,
 ) -> dict[str, Any]:
@@ -49,9 +49,9 @@ def pruning_record(
         "calibration": calibration
         and {
             "source": calibration.source,
-            "windows": len(calibration.windows),
-            "length": len(calibration.windows[0]),
-            "sha256": calibration.digest,
+            "windows": calibration.windows,
+            "length": calibration.length,
+            "sha256": calibration.sha256,
             "loss": loss,
         },
         "versions": {"prunescope": __version__} | _versions("torch", "transformers"),

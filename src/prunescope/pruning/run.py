@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,23 +22,20 @@ from prunescope.interop.hf_save import Card, save
 from prunescope.interop.lazy_state import LazyState
 from prunescope.interop.padding import Padding
 from prunescope.interop.torch_tensors import computing_dtype
-from prunescope.pruning.calibration import CalibrationSet
-from prunescope.pruning.influence import influence_scores
+from prunescope.pruning.calibration import CalibrationRecord, CalibrationSet
 from prunescope.pruning.iteration import cut_in_steps, whole_spaces
 from prunescope.pruning.plan import PruningPlan
 from prunescope.pruning.record import pruning_record
 from prunescope.pruning.replay import recorded_cuts
 from prunescope.pruning.scores import Scores
-from prunescope.pruning.scoring import Tick, magnitude_scores, taylor_scores
+from prunescope.pruning.scoring import Computing, axes_of, score
 from prunescope.pruning.selection import Cut, select_all, unit_scores
 from prunescope.pruning.slicing import kept_layers, remaining, sliced_state
 from prunescope.pruning.targets import Target
+from prunescope.steps import Progress, silent
 
 if TYPE_CHECKING:
     import transformers
-
-# Steps → what counts them off while they are done.
-Progress = Callable[[int], AbstractContextManager[Tick]]
 
 
 @dataclass(frozen=True)
@@ -92,14 +88,16 @@ def prune(
     plan: PruningPlan,
     targets: Sequence[Target],
     calibration: CalibrationSet | None,
-    device: str,
-    progress: Progress,
+    computing: Computing,
+    progress: Progress = silent,
+    scored: tuple[Scores, CalibrationRecord | None] | None = None,
 ) -> Pruned:
     """Score, select and slice.
 
     Args:
         targets: `resolve(plan, model)`.
         calibration: needed where `plan.is_calibrated`.
+        scored: what was measured before, and on what; nothing is measured then.
 
     Raises:
         PlanError: scores that are not finite.
@@ -108,15 +106,18 @@ def prune(
     check_whole(model)
 
     def measure(current: Model, wanted: Sequence[Target]) -> Scores:
-        return score(current, plan, wanted, calibration, device, progress)
+        with WeightMap() as weights:
+            axes = axes_of(wanted)
+            return score(current.checkpoint, axes, plan, calibration, weights, computing, progress)
 
+    record = calibration.record if calibration and plan.is_calibrated else None
     if plan.steps > 1:
         cuts, loss = cut_in_steps(model, plan, targets, measure)
     else:
-        scores = measure(model, targets)
+        scores, record = scored or (measure(model, targets), record)
         cuts = select_all(plan, targets, unit_scores(plan, targets, scores))
         loss = scores.loss
-    return removed(model, plan, cuts, calibration, loss)
+    return removed(model, plan, cuts, record, loss)
 
 
 def check_whole(model: Model) -> None:
@@ -129,7 +130,7 @@ def removed(
     model: Model,
     plan: PruningPlan,
     cuts: tuple[Cut, ...],
-    calibration: CalibrationSet | None = None,
+    calibration: CalibrationRecord | None = None,
     loss: float | None = None,
 ) -> Pruned:
     """What `cuts` leave of `model`."""
@@ -175,31 +176,3 @@ def _pruned(
         parameters,
         loss,
     )
-
-
-def score(
-    model: Model,
-    plan: PruningPlan,
-    targets: Sequence[Target],
-    calibration: CalibrationSet | None,
-    device: str,
-    progress: Progress,
-) -> Scores:
-    """Measure what the plan chooses by.
-
-    Raises:
-        CheckpointError: weights that cannot be read.
-    """
-    if not plan.is_calibrated and (plan.structure == "layer" or plan.importance == "random"):
-        return Scores({})
-    with WeightMap() as weights:
-        if not plan.is_calibrated:
-            with progress(len(targets)) as tick:
-                return magnitude_scores(targets, weights, plan, device, tick)
-        if calibration is None:
-            raise ValueError("this plan needs a calibration set")
-        if plan.structure == "layer":
-            with progress(len(model.layers) * len(calibration.windows)) as tick:
-                return influence_scores(model, weights, calibration, device, tick)
-        with progress(len({m.tensor.name for t in targets for m in t.group.members})) as tick:
-            return taylor_scores(model, targets, weights, calibration, plan, device, tick)

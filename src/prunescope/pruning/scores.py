@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from prunescope.errors import PlanError
 from prunescope.pruning.groups import Group
 from prunescope.pruning.importance import combine, unit_scores
 from prunescope.pruning.plan import Grouping
@@ -20,11 +21,12 @@ class Scores:
 
     Attributes:
         rows: (tensor name, axis) → [length of the axis], float32: a score for each index. Rows,
-            not units: what a unit is (a head, a GQA group, a channel) is for the plan to say.
+            not units: what a unit is (a head, a GQA group, a channel) is for the plan to say. An
+            axis that the measure says nothing of (FLAP: all but input columns) is not there.
         loss: of the unpruned model on the calibration set, in nats per token; None where it was
             not measured.
-        influence: layer → how much it changes what passes through it; empty where it was not
-            measured.
+        influence: layer → block influence, the mean over tokens of 1 − cos(x_in, x_out); empty
+            where it was not measured.
     """
 
     rows: Mapping[tuple[str, int], Tensor]
@@ -32,12 +34,19 @@ class Scores:
     influence: Mapping[int, float] = field(default_factory=dict)
 
     def of(self, group: Group, grouping: Grouping) -> list[float]:
-        """One score for each unit of `group`: rows summed, then members combined."""
+        """One score for each unit of `group`: rows summed, then members combined.
+
+        Members that the measure says nothing of have no say; the first of the others is the root.
+
+        Raises:
+            PlanError: it says nothing of any.
+        """
         members = [
-            unit_scores(
-                self.rows[member.tensor.name, member.axis][: group.units * member.width],
-                member.width,
-            )
+            unit_scores(self.rows[key][: group.units * member.width], member.width)
             for member in group.members
+            if (key := (member.tensor.name, member.axis)) in self.rows
         ]
+        if not members:
+            where = "" if group.layer is None else f" of layer {group.layer}"
+            raise PlanError(f"there are no scores for the {group.kind}{where}")
         return combine(members, grouping).tolist()

@@ -1,90 +1,206 @@
-"""How important is each row? One score for each index of each axis that the targets cut."""
+"""How important is each row? One score for each index of each axis that is asked for."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from prunescope.architecture import Model
+from prunescope.checkpoint import Checkpoint
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.extras import require
-from prunescope.interop.hf import as_stored, mapped
+from prunescope.interop.layered import LayeredNetwork
 from prunescope.interop.torch_tensors import as_tensor, computing_dtype
 from prunescope.pruning.calibration import CalibrationSet
-from prunescope.pruning.importance import magnitude, taylor
+from prunescope.pruning.importance import magnitude
 from prunescope.pruning.plan import PruningPlan, Target
+from prunescope.pruning.processes import ALONE, Processes
 from prunescope.pruning.scores import Scores
+from prunescope.pruning.shelf import Shelf, SpilledShelf, clear, kept_shelf
+from prunescope.pruning.streaming import Axes, Pass, share
+from prunescope.steps import Progress, silent
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 else:
     torch = require("torch", "prune")
 
-Tick = Callable[[], None]
+# Boundary activations beyond this go to a temporary folder.
+_IN_MEMORY = 1 << 30
 
 
-def magnitude_scores(
-    targets: Sequence[Target], weights: WeightMap, plan: PruningPlan, device: str, tick: Tick
+@dataclass(frozen=True, slots=True)
+class Computing:
+    """Where and how scores are computed; nothing of it decides what they are.
+
+    Attributes:
+        device: torch's name.
+        dtype: of weights and activations; None for the model's own, but float32 for a model of
+            dtype F16 on the CPU.
+        work: a folder that keeps the progress of an interrupted pass; None to keep none.
+        processes: who shares the windows.
+    """
+
+    device: str = "cpu"
+    dtype: torch.dtype | None = None
+    work: Path | None = None
+    processes: Processes = ALONE
+
+
+def axes_of(targets: Iterable[Target]) -> dict[str, set[int]]:
+    """The axes that `targets` cut, by tensor."""
+    axes: dict[str, set[int]] = defaultdict(set)
+    for target in targets:
+        for member in target.group.members:
+            axes[member.tensor.name].add(member.axis)
+    return dict(axes)
+
+
+def all_axes(model: Model) -> dict[str, set[int]]:
+    """Every axis that any plan may cut, by tensor: all but the vocabulary's."""
+    axes: dict[str, set[int]] = {}
+    for name, role in model.roles.items():
+        found = {axis for axis, space in enumerate(role.axes) if space != "vocab"}
+        if found:
+            axes[name] = found
+    return axes
+
+
+def score(
+    checkpoint: Checkpoint,
+    axes: Axes,
+    plan: PruningPlan,
+    calibration: CalibrationSet | None,
+    weights: WeightMap,
+    computing: Computing,
+    progress: Progress = silent,
+) -> Scores:
+    """Score `axes` by the measure of `plan`; `random` has no scores.
+
+    Args:
+        axes: stored tensor → axes; see `axes_of` and `all_axes`. Without any, a measure that is
+            calibrated gives the loss and each layer's block influence alone.
+        calibration: needed by `taylor`, `wanda` and `flap` only.
+
+    Raises:
+        CheckpointError: weights that cannot be read, or are no whole model.
+        PrunescopeError: the folder for progress cannot be used.
+    """
+    if plan.structure == "layer":
+        if not plan.is_calibrated:
+            return Scores({})
+        # Block influence comes with any forward pass; nothing in a layer is scored.
+        axes, plan = {}, replace(plan, importance="wanda")
+    elif plan.importance == "random":
+        return Scores({})
+    if not plan.is_calibrated:
+        return _magnitudes(checkpoint, axes, plan, weights, computing, progress)
+    if calibration is None:
+        raise ValueError(f"{plan.importance} importance needs a calibration set")
+    dtype = computing.dtype or _default_dtype(checkpoint, computing.device)
+    network = LayeredNetwork(checkpoint, weights, computing.device, dtype)
+    wanted = {name: axes[name] for name in axes if network.holds(name)}
+    windows = share(calibration.windows, computing.processes)
+    key = _key(checkpoint, wanted, plan, calibration, dtype, computing)
+    shelf = _shelf(windows.numel() * dtype.itemsize, network, computing, key)
+    work = Pass(
+        network,
+        plan.importance,
+        plan.taylor,
+        wanted,
+        windows,
+        len(calibration.windows),
+        shelf,
+        computing.processes,
+    )
+    with progress(work.steps) as work.tick:
+        rows, loss, influence = work.run()
+    return Scores(rows, loss, influence)
+
+
+def forget_progress(computing: Computing) -> None:
+    """Remove what `score` has kept in `computing.work`: once its scores have served."""
+    if computing.work is not None:
+        clear(_folder(computing.work, computing.processes))
+
+
+def model_digest(checkpoint: Checkpoint) -> str:
+    """What tells this model from others, by its headers: names, dtypes, shapes and file sizes.
+
+    Returns:
+        A SHA-256, in hexadecimal.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(checkpoint.tensors.items()):
+        digest.update(f"{name}\0{tensor.dtype}\0{tensor.shape}\n".encode())
+    for size in sorted(file.size for file in checkpoint.files):
+        digest.update(f"{size}\n".encode())
+    return digest.hexdigest()
+
+
+def _default_dtype(checkpoint: Checkpoint, device: str) -> torch.dtype:
+    dtype = computing_dtype(checkpoint)
+    if dtype == torch.float16 and torch.device(device).type == "cpu":
+        return torch.float32
+    return dtype
+
+
+def _magnitudes(
+    checkpoint: Checkpoint,
+    axes: Axes,
+    plan: PruningPlan,
+    weights: WeightMap,
+    computing: Computing,
+    progress: Progress,
 ) -> Scores:
     """L1 or L2 of the weights, read one tensor at a time."""
     power = 1 if plan.importance == "l1" else 2
     rows = {}
-    for target in targets:
-        for member in target.group.members:
-            weight = as_tensor(weights, member.tensor).to(device)
-            rows[member.tensor.name, member.axis] = magnitude(weight, member.axis, power).cpu()
-        tick()
+    with progress(len(axes)) as tick:
+        for name, wanted in axes.items():
+            weight = as_tensor(weights, checkpoint.tensors[name]).to(computing.device)
+            for axis in wanted:
+                rows[name, axis] = magnitude(weight, axis, power).cpu()
+            weights.release()
+            tick()
     return Scores(rows)
 
 
-def taylor_scores(
-    model: Model,
-    targets: Sequence[Target],
-    weights: WeightMap,
-    calibration: CalibrationSet,
+def _shelf(
+    bytes_a_feature: int, network: LayeredNetwork, computing: Computing, key: Mapping[str, Any]
+) -> Shelf:
+    if computing.work is not None:
+        return kept_shelf(_folder(computing.work, computing.processes), key)
+    hidden = network.network.get_input_embeddings().weight.shape[1]
+    kept = bytes_a_feature * hidden * (len(network.layers) + 1)
+    return SpilledShelf() if kept > _IN_MEMORY else Shelf()
+
+
+def _folder(work: Path, processes: Processes) -> Path:
+    return work if processes.count == 1 else Path(f"{work}-{processes.rank}")
+
+
+def _key(
+    checkpoint: Checkpoint,
+    axes: Mapping[str, Collection[int]],
     plan: PruningPlan,
-    device: str,
-    tick: Tick,
-) -> Scores:
-    """Taylor scores from one backward pass over the whole calibration set.
-
-    Only the targets' weights have gradients, and each gradient is turned into scores and freed
-    as soon as it is complete, so they are never all in memory at once. A model of dtype F16 is
-    computed in float32 on the CPU, any other as `computing_dtype` says.
-    """
-    network = as_stored(model, _computable(model, weights, device))
-    wanted: dict[str, set[int]] = defaultdict(set)
-    for target in targets:
-        for member in target.group.members:
-            wanted[member.tensor.name].add(member.axis)
-    rows: dict[tuple[str, int], Tensor] = {}
-
-    def harvest(name: str) -> Callable[[Tensor], None]:
-        def hook(parameter: Tensor) -> None:
-            assert parameter.grad is not None
-            for axis in wanted[name]:
-                rows[name, axis] = taylor(
-                    parameter.detach(), parameter.grad, axis, plan.taylor
-                ).cpu()
-            parameter.grad = None
-            tick()
-
-        return hook
-
-    parameters = dict(network.named_parameters(remove_duplicate=False))
-    for name in wanted:
-        parameters[name].requires_grad_(True)
-        parameters[name].register_post_accumulate_grad_hook(harvest(name))
-    ids = torch.tensor(calibration.windows, device=device)
-    loss = network(input_ids=ids, labels=ids, use_cache=False).loss
-    loss.backward()
-    return Scores(rows, loss.item())
-
-
-def _computable(model: Model, weights: WeightMap, device: str) -> dict[str, Tensor]:
-    dtype = computing_dtype(model.checkpoint)
-    if dtype == torch.float16 and torch.device(device).type == "cpu":
-        dtype = torch.float32
-    return {name: tensor.to(device, dtype) for name, tensor in mapped(model, weights).items()}
+    calibration: CalibrationSet,
+    dtype: torch.dtype,
+    computing: Computing,
+) -> dict[str, Any]:
+    """What progress depends on: with any of it changed, it is of no use."""
+    return {
+        "model": model_digest(checkpoint),
+        "measure": plan.importance,
+        "form": plan.taylor,
+        "calibration": calibration.digest,
+        "dtype": str(dtype),
+        "device": torch.device(computing.device).type,
+        "axes": {name: sorted(axes[name]) for name in sorted(axes)},
+        "process": [computing.processes.rank, computing.processes.count],
+        "versions": [torch.__version__, require("transformers", "prune").__version__],
+    }

@@ -11,7 +11,7 @@ from prunescope.architecture import Model
 from prunescope.errors import PlanError
 from prunescope.pruning.allocation import allocate
 from prunescope.pruning.budget import meet, need
-from prunescope.pruning.calibration import CalibrationSet
+from prunescope.pruning.calibration import CalibrationRecord
 from prunescope.pruning.plan import PruningPlan, resolve
 from prunescope.pruning.run import Pruned, removed
 from prunescope.pruning.selection import Cut, select_all
@@ -176,7 +176,7 @@ def best_pruned(
     model: Model,
     plan: PruningPlan,
     found: Search,
-    calibration: CalibrationSet | None,
+    calibration: CalibrationRecord | None,
     loss: float | None,
 ) -> Pruned:
     """The best candidate; its record also says what it was chosen from."""

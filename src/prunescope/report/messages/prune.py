@@ -80,7 +80,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "注意: 剪枝比例 {ratio} 乘以 {total} 个单元后取整为 0, 不会移除任何单元",
         "Note: ratio {ratio} of {total} units rounds to none, so none is removed",
     ),
-    "prune_scoring": ("反向传播并评分", "Backward pass and scoring"),
+    "prune_scoring": ("逐层计算并评分", "Scoring layer by layer"),
     "prune_magnitude": ("计算权重重要性", "Scoring weights"),
     "prune_loss": ("校准损失: {loss:.4f}", "Calibration loss: {loss:.4f}"),
     "prune_result": (
@@ -185,8 +185,26 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "help_calibration_len": ("每个校准样本的词元数", "tokens of a calibration example"),
     "help_calibration": (
-        "校准文本文件 (默认: 内置文本)",
-        "text file to calibrate on (default: the embedded text)",
+        "校准文本: 文本, JSONL 或 Parquet 文件, 或 hf://datasets/组织/名称[:配置[:划分]] "
+        "(默认: 内置文本)",
+        "what to calibrate on: a text, JSONL or Parquet file, or "
+        "hf://datasets/ORG/NAME[:CONFIG[:SPLIT]] (default: the embedded text)",
+    ),
+    "help_dtype": (
+        "评分时的计算类型 (默认: 模型自身的类型)",
+        "what scoring computes in (default: the model's own type)",
+    ),
+    "help_resume": (
+        "保留评分进度, 并从中断处继续",
+        "keep the progress of scoring, and go on where an interrupted run left off",
+    ),
+    "help_save_scores": (
+        "把所有得分保存到此文件 (safetensors)",
+        "save the scores of everything to this file (safetensors)",
+    ),
+    "help_scores": (
+        "使用已保存的得分, 不再评分",
+        "choose by the scores in this file instead of measuring",
     ),
     "help_device": (
         "剪枝所用设备 (默认: 有 CUDA 则用 CUDA)",

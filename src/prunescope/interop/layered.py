@@ -1,0 +1,265 @@
+"""How is a network run whose weights are not in memory? Its decoder layers come one at a time.
+
+transformers' own network is assembled over the memory map, and its own forward pass is run with a
+stand-in for each decoder layer. The stand-ins note what a layer is called with (masks, position
+embeddings); afterwards each layer is called with just that, while its weights are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from prunescope.checkpoint import Checkpoint, TensorInfo
+from prunescope.checkpoint.weights import WeightMap
+from prunescope.errors import CheckpointError, PrunescopeError
+from prunescope.extras import require
+from prunescope.interop.hf import assemble
+from prunescope.interop.packed import Index, Place, places, stacked_shape
+from prunescope.interop.torch_tensors import as_tensor
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+else:
+    torch = require("torch", "prune")
+    nn = torch.nn
+    Tensor = torch.Tensor
+
+# Stages beside the layers' numbers: what comes before the first layer, and after the last.
+ENTRY, EXIT = -1, -2
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a layer is called with, beside its hidden states."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+
+class LayeredNetwork:
+    """A causal language model of transformers whose weights stay in their files.
+
+    Attributes:
+        network: the model; its parameters lie over the memory map.
+        layers: its decoder layers.
+        places: stored tensor → its parameter, and where it lies in it.
+        is_tied: whether the output head is the token embedding.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, weights: WeightMap, device: str, dtype: torch.dtype
+    ) -> None:
+        """Assemble the network without reading a weight.
+
+        Args:
+            checkpoint: its names are those of transformers.
+            weights: an open map; pages read are given back when a stage is done.
+            device, dtype: where and in what it computes.
+
+        Raises:
+            CheckpointError: as `assemble` and `places`.
+        """
+        self.weights, self.device, self.dtype = weights, device, dtype
+        self.places = places(checkpoint.tensors, checkpoint.config)
+        self._stacks: dict[str, list[tuple[TensorInfo, Index]]] = {}
+        state: dict[str, Tensor] = {}
+        for name, place in self.places.items():
+            if place.index:
+                members = self._stacks.setdefault(place.parameter, [])
+                members.append((checkpoint.tensors[name], place.index))
+            else:
+                state[place.parameter] = as_tensor(weights, checkpoint.tensors[name])
+        for parameter, members in self._stacks.items():
+            # A shape without memory.
+            state[parameter] = torch.zeros((), dtype=dtype).expand(stacked_shape(members))
+        self.network = assemble(checkpoint.config, state, checkpoint.path)
+        weights.release()
+        layers = getattr(self.network.base_model, "layers", None)
+        if not isinstance(layers, nn.ModuleList) or not len(layers):
+            raise CheckpointError(checkpoint.path, "transformers keeps its layers in no list")
+        self.layers = layers
+        for module in self.network.modules():
+            for name, buffer in module.named_buffers(recurse=False):
+                setattr(module, name, buffer.to(device))
+        self._parameters: dict[str, nn.Parameter] = dict(
+            self.network.named_parameters(remove_duplicate=False)
+        )
+        self._names = {id(p): name for name, p in self._parameters.items()}
+        self._stage_of = {
+            id(p): number for number, layer in enumerate(layers) for p in layer.parameters()
+        }
+        head = self.network.get_output_embeddings()
+        self._embedding = self.network.get_input_embeddings()
+        self.is_tied = head is not None and head.weight is self._embedding.weight
+
+    def holds(self, name: str) -> bool:
+        """Whether the stored tensor `name` is a parameter of the network, not a buffer."""
+        return self.places[name].parameter in self._parameters
+
+    def stage(self, name: str) -> int:
+        """The layer that the stored tensor `name` lies in; ENTRY for the embedding, else EXIT."""
+        parameter = self._parameters[self.places[name].parameter]
+        if parameter is self._embedding.weight:
+            return ENTRY
+        return self._stage_of.get(id(parameter), EXIT)
+
+    def owner(self, name: str) -> nn.Module:
+        """The module whose parameter the stored tensor `name` is."""
+        path = self.places[name].parameter.rpartition(".")[0]
+        module: nn.Module = self.network.get_submodule(path)
+        return module
+
+    def compute_experts_one_by_one(self) -> None:
+        """Let each expert be computed by torch's `linear`, where it can be watched."""
+        if self._stacks:
+            self.network.set_experts_implementation("eager")
+
+    @contextmanager
+    def present(self, stages: Collection[int], wanted: Collection[str] = ()) -> Iterator[Present]:
+        """The weights of `stages` on the device, in the computing type, until the block ends.
+
+        Args:
+            wanted: stored tensors that gradients are asked of.
+        """
+        learned = {id(self._parameters[self.places[name].parameter]) for name in wanted}
+        made: dict[int, nn.Parameter] = {}
+        before: list[tuple[nn.Module, str, nn.Parameter]] = []
+        for module in self._modules(stages):
+            for name, parameter in module.named_parameters(recurse=False):
+                key = id(parameter)
+                if key not in made:
+                    values = self._values(parameter)
+                    made[key] = nn.Parameter(values, requires_grad=key in learned)
+                before.append((module, name, parameter))
+                setattr(module, name, made[key])
+        try:
+            by_name = {self._names[key]: parameter for key, parameter in made.items()}
+            yield Present(self.places, by_name, self._canonical)
+        finally:
+            for module, name, parameter in before:
+                setattr(module, name, parameter)
+            self.weights.release()
+
+    def _canonical(self, parameter: str) -> str:
+        """The name a parameter has in `_names`: tied ones have two."""
+        return self._names[id(self._parameters[parameter])]
+
+    def enter(self, ids: Tensor) -> tuple[Tensor, list[Call]]:
+        """The hidden states that enter the first layer, and what each layer is called with.
+
+        Args:
+            ids: [windows, length] tokens, on the device; the stage ENTRY must be present.
+        """
+        entered: list[Tensor] = []
+        calls: list[Call] = []
+
+        def noting(_: int) -> Callable[..., Tensor]:
+            def note(hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+                entered.append(hidden)
+                calls.append(Call(args, kwargs))
+                return hidden
+
+            return note
+
+        with self._instead(noting):
+            self.network.base_model(input_ids=ids, use_cache=False)
+        if len(calls) != len(self.layers):
+            raise PrunescopeError(
+                f"transformers calls {len(calls)} of {len(self.layers)} layers: "
+                "this model's layers cannot be run one at a time"
+            )
+        return entered[0], calls
+
+    def run(self, number: int, hidden: Tensor, call: Call) -> Tensor:
+        """The hidden states that leave layer `number`, whose weights must be present."""
+        output = self.layers[number](hidden, *call.args, **call.kwargs)
+        result: Tensor = output[0] if isinstance(output, tuple) else output
+        return result
+
+    def leave(self, hidden: Tensor) -> Tensor:
+        """The logits of what leaves the last layer; the stage EXIT must be present.
+
+        Args:
+            hidden: [windows, length, hidden] → [windows, length, vocabulary].
+        """
+        last = len(self.layers) - 1
+
+        def passing(number: int) -> Callable[..., Tensor]:
+            return lambda given, *_, **__: hidden if number == last else given
+
+        with self._instead(passing):
+            logits: Tensor = self.network(inputs_embeds=hidden.detach(), use_cache=False).logits
+        return logits
+
+    @contextmanager
+    def _instead(self, stand_in: Callable[[int], Callable[..., Tensor]]) -> Iterator[None]:
+        # On the instance, since some models read attributes of their layers on the way.
+        for number, layer in enumerate(self.layers):
+            layer.forward = stand_in(number)
+        try:
+            yield
+        finally:
+            for layer in self.layers:
+                del layer.forward
+
+    def _modules(self, stages: Collection[int]) -> Iterator[nn.Module]:
+        for stage in stages:
+            if stage >= 0:
+                yield from self.layers[stage].modules()
+        outside = {ENTRY, EXIT}.intersection(stages)
+        if not outside:
+            return
+        inside = {id(module) for layer in self.layers for module in layer.modules()}
+        head = self.network.get_output_embeddings()
+        unneeded = {id(head)} if outside == {ENTRY} else {id(self._embedding)}
+        for module in self.network.modules():
+            if id(module) in inside or (len(outside) == 1 and id(module) in unneeded):
+                continue
+            yield module
+
+    def _values(self, parameter: nn.Parameter) -> Tensor:
+        stack = self._stacks.get(self._names[id(parameter)])
+        if stack is None:
+            values = parameter.detach().to(self.device, self.dtype)
+        else:
+            values = torch.empty(parameter.shape, dtype=self.dtype, device=self.device)
+            for tensor, index in stack:
+                values[index].copy_(as_tensor(self.weights, tensor))
+        if values.data_ptr() != parameter.data_ptr():
+            # What has been copied is not read again: not the pages and the copy at once.
+            self.weights.release()
+        return values
+
+
+class Present:
+    """Stored tensors and their gradients, as views of the parameters that are there now."""
+
+    def __init__(
+        self,
+        places: Mapping[str, Place],
+        parameters: Mapping[str, nn.Parameter],
+        canonical: Callable[[str], str],
+    ) -> None:
+        self._places, self._parameters, self._canonical = places, parameters, canonical
+
+    def weight(self, name: str) -> Tensor:
+        """The stored tensor `name`, on the device."""
+        return self._parameter(name).detach()[self._places[name].index]
+
+    def gradient(self, name: str) -> Tensor:
+        """Its gradient; zeros where none has come."""
+        parameter = self._parameter(name)
+        gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        return gradient[self._places[name].index]
+
+    def forget(self) -> None:
+        """Drop all gradients."""
+        for parameter in self._parameters.values():
+            parameter.grad = None
+
+    def _parameter(self, name: str) -> nn.Parameter:
+        return self._parameters[self._canonical(self._places[name].parameter)]

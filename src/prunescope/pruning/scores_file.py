@@ -1,0 +1,130 @@
+"""How are scores kept for another day? In a safetensors file that says what they were measured on.
+
+Its tensors are `<tensor name>:<axis>`, float32 and of one axis each. Its metadata, all JSON, are
+`prunescope` (the version of this layout), `model` (`model_digest`), `measure`, `calibration`,
+`loss` and `influence`. A ratio, a range or a grouping is chosen anew from them in seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prunescope.atomic import replacing
+from prunescope.checkpoint import Checkpoint, TensorInfo, safetensors
+from prunescope.checkpoint.storage import LocalFile
+from prunescope.checkpoint.weights import WeightMap
+from prunescope.errors import CheckpointError, PlanError
+from prunescope.extras import require
+from prunescope.interop.torch_tensors import as_tensor
+from prunescope.pruning.calibration import CalibrationRecord
+from prunescope.pruning.plan import PruningPlan
+from prunescope.pruning.scores import Scores
+from prunescope.pruning.scoring import model_digest
+from prunescope.pruning.streaming import Axes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LAYOUT = 1
+
+
+def save_scores(
+    path: Path,
+    scores: Scores,
+    plan: PruningPlan,
+    checkpoint: Checkpoint,
+    calibration: CalibrationRecord | None,
+) -> None:
+    """Write `scores` to `path`, whole or not at all.
+
+    Raises:
+        PlanError: random importance, which has none.
+        PrunescopeError: the file cannot be written.
+    """
+    if plan.importance == "random":
+        raise PlanError("random importance has no scores to save")
+    notes = {
+        "prunescope": LAYOUT,
+        "model": model_digest(checkpoint),
+        "measure": measure(plan),
+        "calibration": None if calibration is None else calibration.as_dict(),
+        "loss": scores.loss,
+        "influence": {str(layer): value for layer, value in scores.influence.items()},
+    }
+    tensors = {f"{name}:{axis}": row.contiguous() for (name, axis), row in scores.rows.items()}
+    with replacing(path) as temporary:
+        require("safetensors.torch", "prune").save_file(
+            tensors, temporary, {key: json.dumps(value) for key, value in notes.items()}
+        )
+
+
+def load_scores(
+    path: Path, plan: PruningPlan, checkpoint: Checkpoint, needed: Axes
+) -> tuple[Scores, CalibrationRecord | None]:
+    """What `save_scores` has written, if it was measured as `plan` says, on this model.
+
+    Args:
+        needed: stored tensor → axes that a score is needed of.
+
+    Raises:
+        PlanError: it is of another model or measure, or lacks what is needed.
+        CheckpointError: it is no such file, or damaged.
+    """
+    file = LocalFile(path)
+    contents = safetensors.read(file)
+    notes = _notes(file, contents.metadata)
+    if notes["model"] != model_digest(checkpoint):
+        raise PlanError(f"{path}: holds the scores of another model than {checkpoint.path}")
+    if notes["measure"] != measure(plan):
+        raise PlanError(f"{path}: was measured by {notes['measure']}, not by {measure(plan)}")
+    rows: dict[tuple[str, int], Tensor] = {}
+    with WeightMap() as weights:
+        for info in contents.tensors.values():
+            rows[_place(checkpoint, info)] = as_tensor(weights, info).clone()
+            weights.release()
+    lacking = [(name, axis) for name, axes in needed.items() for axis in axes]
+    # FLAP has nothing to say of most axes.
+    if plan.importance != "flap":
+        for name, axis in lacking:
+            if (name, axis) not in rows:
+                raise PlanError(f"{path}: has no scores of axis {axis} of {name!r}")
+    try:
+        influence = {int(layer): float(v) for layer, v in notes["influence"].items()}
+        loss = None if notes["loss"] is None else float(notes["loss"])
+        record = notes["calibration"] and CalibrationRecord(**notes["calibration"])
+        if plan.is_calibrated and record is None:
+            raise ValueError
+    except (AttributeError, TypeError, ValueError):
+        raise CheckpointError(file, "its metadata are not those of scores") from None
+    return Scores(rows, loss, influence), record
+
+
+def measure(plan: PruningPlan) -> str:
+    """The measure's name: `l2`, `taylor param_first`, …"""
+    if plan.structure == "layer":
+        return "influence"
+    return f"taylor {plan.taylor}" if plan.importance == "taylor" else plan.importance
+
+
+def _notes(file: LocalFile, metadata: Any) -> dict[str, Any]:
+    keys = ("prunescope", "model", "measure", "calibration", "loss", "influence")
+    try:
+        notes = {key: json.loads(metadata[key]) for key in keys}
+    except (KeyError, ValueError, RecursionError):
+        raise CheckpointError(file, "holds no scores of prunescope") from None
+    if notes["prunescope"] != LAYOUT:
+        raise CheckpointError(file, f"is of layout {notes['prunescope']}, not {LAYOUT}")
+    return notes
+
+
+def _place(checkpoint: Checkpoint, info: TensorInfo) -> tuple[str, int]:
+    """The tensor and axis that a row of the file scores."""
+    name, _, axis = info.name.rpartition(":")
+    tensor = checkpoint.tensors.get(name)
+    if tensor is None or axis not in map(str, range(len(tensor.shape))):
+        raise CheckpointError(info.file, f"{info.name!r} is no axis of the model")
+    if info.dtype != "F32" or info.shape != (tensor.shape[int(axis)],):
+        raise CheckpointError(info.file, f"{info.name!r} is no float32 score of each index")
+    return name, int(axis)

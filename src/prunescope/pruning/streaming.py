@@ -1,0 +1,312 @@
+"""How is a model scored that does not fit into memory? Forward and backward, one layer at a time.
+
+The forward pass keeps what enters each layer (the boundary activations). The backward pass brings
+the layers back in reverse, computes each again with its gradients, scores its weights from them and
+passes the gradient of its input on (checkpointing, Chen et al., arXiv 1604.06174, with the weights
+streamed too). Loss and scores are those of an ordinary backward pass over the whole network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from prunescope.extras import require
+from prunescope.interop.layered import ENTRY, EXIT, Call, LayeredNetwork
+from prunescope.pruning.batches import loss_pieces, windows_at_once
+from prunescope.pruning.features import Watch, embedding_rows, feature_rows
+from prunescope.pruning.gradients import SECOND_ORDER, Gradients
+from prunescope.pruning.importance import turned
+from prunescope.pruning.plan import Importance, TaylorForm
+from prunescope.pruning.processes import ALONE, Processes
+from prunescope.pruning.shelf import Shelf
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = require("torch", "prune")
+
+Axes = Mapping[str, Collection[int]]
+Tick = Callable[[], None]
+_LOSS, _TURNED = "loss", "turned"
+
+
+@dataclass
+class Pass:
+    """One pass over the calibration windows.
+
+    Attributes:
+        network: the model.
+        importance, form: `taylor` in one of its forms, `wanda` or `flap`.
+        axes: stored tensor → its axes to score.
+        windows: [windows, length], this process's share, on the CPU.
+        examples: windows of all processes.
+        shelf: where boundary activations, their gradients and finished scores are kept.
+        tick: called after each of `steps`.
+    """
+
+    network: LayeredNetwork
+    importance: Importance
+    form: TaylorForm
+    axes: Axes
+    windows: Tensor
+    examples: int
+    shelf: Shelf = field(default_factory=Shelf)
+    processes: Processes = ALONE
+    tick: Tick = lambda: None
+
+    def __post_init__(self) -> None:
+        self._depth = len(self.network.layers)
+        self._stages: dict[int, set[str]] = {}
+        for name in self.axes:
+            self._stages.setdefault(self.network.stage(name), set()).add(name)
+        self._batches: list[Tensor] = []
+        self._calls: list[list[Call]] = []
+        if self.importance != "taylor":
+            self.network.compute_experts_one_by_one()
+
+    @property
+    def _last(self) -> int:
+        """The stage at which the backward pass ends: the lowest of which scores are wanted."""
+        if self.importance != "taylor":
+            return self._depth
+        return min((stage for stage in self._stages if stage != EXIT), default=self._depth)
+
+    @property
+    def steps(self) -> int:
+        """How often `tick` is called: once a layer and direction, and for what is around them."""
+        return self._depth + 1 + self._depth - self._last
+
+    def run(self) -> tuple[dict[tuple[str, int], Tensor], float, dict[int, float]]:
+        """Go through the network and back, on from where the shelf's entries end.
+
+        Returns:
+            The scores of each wanted axis (float32, on the CPU); the mean loss in nats per token;
+            and of each layer, by its place, the block influence.
+        """
+        self._enter()
+        done = self.processes.least(self._done())
+        for step in range(self.steps):
+            if step >= done:
+                if step < self._depth:
+                    self._forward(step)
+                elif step == self._depth:
+                    self._exit()
+                elif (number := 2 * self._depth - step) >= 0:
+                    self._backward(number)
+                else:
+                    self._leave()
+            self.tick()
+        return self._collected()
+
+    def _done(self) -> int:
+        """Steps whose entries are there."""
+        names = self.shelf.names()
+        numbers: dict[str, list[int]] = {"input": [0], "gradient": []}
+        for name in names:
+            kind, _, number = name.partition("-")
+            numbers.setdefault(kind, []).append(int(number))
+        if numbers["gradient"]:
+            return 2 * self._depth + 1 - min(numbers["gradient"])
+        return max(numbers["input"])
+
+    def _enter(self) -> None:
+        """Cut the windows into batches, and note what each layer is called with."""
+        network = self.network
+        with network.present({ENTRY}), torch.no_grad():
+            first = self.windows[:1].to(network.device)
+            size = 1
+            if self.form not in SECOND_ORDER or self.importance != "taylor":
+                size = windows_at_once(network, *network.enter(first)) if len(first) else 1
+            self._batches = list(torch.split(self.windows, size)) if len(self.windows) else []
+            entered = []
+            for ids in self._batches:
+                hidden, calls = network.enter(ids.to(network.device))
+                entered.append(hidden)
+                self._calls.append(calls)
+        if "input-0" not in self.shelf.names():
+            self._put("input-0", entered)
+
+    def _forward(self, number: int) -> None:
+        network, entering = self.network, self._get(f"input-{number}")
+        wanted = self._stages.get(number, set()) if self.importance != "taylor" else set()
+        leaving: list[Tensor] = []
+        change = torch.zeros(2, dtype=torch.float64)
+        with network.present({number}) as present, torch.no_grad():
+            watch = Watch(network, present, wanted)
+            with watch if wanted else nullcontext():
+                for kept, calls in zip(entering, self._calls, strict=True):
+                    hidden = kept.to(network.device)
+                    output = network.run(number, hidden, calls[number])
+                    change[0] += turned(hidden, output)
+                    change[1] += hidden.shape[:-1].numel()
+                    leaving.append(output.cpu())
+            found = {_TURNED: self.processes.summed(change)}
+            for name, moments in watch.moments.items():
+                summed, weight = moments.summed(self.processes), present.weight(name)
+                rows = feature_rows(self.importance, weight, summed, self.axes[name])
+                found |= _keys(name, rows)
+        self.shelf.put(f"forward-{number}", found)
+        self._put(f"input-{number + 1}", leaving)
+        if self.importance != "taylor":
+            self.shelf.drop(f"input-{number - 1}")
+
+    def _exit(self) -> None:
+        """The loss, the scores of what is behind the last layer, and the gradient before it."""
+        network, wanted = self.network, set(self._stages.get(EXIT, ()))
+        is_taylor = self.importance == "taylor"
+        loss = torch.zeros((), dtype=torch.float64)
+        gradients = []
+        with network.present({EXIT}, wanted if is_taylor else ()) as present:
+            gathered = Gradients(self.form, present, wanted, self.examples)
+            if network.is_tied and not is_taylor:
+                wanted |= self._stages.get(ENTRY, set())
+            watched = () if is_taylor else wanted
+            watch = Watch(network, present, watched)
+            leaving = self._get(f"input-{self._depth}")
+            with watch if watched else nullcontext():
+                for hidden, ids in zip(leaving, self._batches, strict=True):
+                    gradient, part = self._loss(hidden, ids, is_taylor)
+                    gathered.batch_is_done()
+                    gradients.append(gradient)
+                    loss += part
+            found: dict[str, Tensor] = {}
+            for name, moments in watch.moments.items():
+                summed, weight = moments.summed(self.processes), present.weight(name)
+                rows = feature_rows(self.importance, weight, summed, self.axes[name])
+                found |= _keys(name, rows)
+            if is_taylor:
+                for (name, axis), row in gathered.rows(self.axes, self.processes).items():
+                    found[_key(name, axis)] = row
+        if not is_taylor:
+            self._add_embedding(found)
+        found[_LOSS] = self.processes.summed(loss)
+        self.shelf.put(f"exit-{self._depth}", found)
+        self._put(f"gradient-{self._depth}", gradients if is_taylor else [])
+
+    def _add_embedding(self, found: dict[str, Tensor]) -> None:
+        """Add what the embedding's scores are as such to what they are as the output head."""
+        with self.network.present({ENTRY}) as present:
+            for name in sorted(self._stages.get(ENTRY, ())):
+                weight = present.weight(name)
+                counts = torch.bincount(self.windows.flatten(), minlength=len(weight)).double()
+                counts = self.processes.summed(counts)
+                rows = embedding_rows(self.importance, weight, counts, self.axes[name])
+                for key, row in _keys(name, rows).items():
+                    found[key] = found[key] + row if key in found else row
+
+    def _loss(self, hidden: Tensor, ids: Tensor, is_taylor: bool) -> tuple[Tensor, Tensor]:
+        """The gradient of the mean loss by `hidden`, and this batch's part of that loss.
+
+        Gradients of weights that want one are added to them. What is computed at once is bounded:
+        logits of 128256 tokens for all windows would take gigabytes.
+        """
+        network, total = self.network, self.examples * (ids.shape[1] - 1)
+        gradient = torch.zeros_like(hidden, device=network.device)
+        targets = torch.nn.functional.pad(ids[:, 1:], (0, 1), value=-100).to(network.device)
+        loss = torch.zeros((), dtype=torch.float64)
+        hidden = hidden.to(network.device)
+        for rows, columns in loss_pieces(ids, self._vocabulary, network.device):
+            piece = hidden[rows, columns].detach().requires_grad_(is_taylor)
+            with torch.set_grad_enabled(is_taylor):
+                logits = network.leave(piece).float()
+                part = torch.nn.functional.cross_entropy(
+                    logits.flatten(0, 1), targets[rows, columns].flatten(), reduction="sum"
+                )
+                part = part / total
+            if is_taylor:
+                torch.autograd.backward(part)
+                assert piece.grad is not None
+                gradient[rows, columns] = piece.grad
+            loss += part.detach().cpu().double()
+        return gradient, loss
+
+    @property
+    def _vocabulary(self) -> int:
+        return int(self.network.network.get_output_embeddings().weight.shape[0])
+
+    def _backward(self, number: int) -> None:
+        network, wanted = self.network, self._stages.get(number, set())
+        passed: list[Tensor] = []
+        work = zip(
+            self._get(f"input-{number}"),
+            self._get(f"gradient-{number + 1}"),
+            self._calls,
+            strict=True,
+        )
+        with network.present({number}, wanted) as present:
+            gathered = Gradients(self.form, present, wanted, self.examples)
+            for hidden, gradient, calls in work:
+                entered = hidden.to(network.device).requires_grad_(number > self._last)
+                output = network.run(number, entered, calls[number])
+                torch.autograd.backward(output, gradient.to(network.device))
+                del output
+                gathered.batch_is_done()
+                passed.append(torch.empty(0) if entered.grad is None else entered.grad.cpu())
+            rows = gathered.rows(self.axes, self.processes)
+        self.shelf.put(f"backward-{number}", {_key(*k): row for k, row in rows.items()})
+        self._put(f"gradient-{number}", passed)
+        # Another process may still be one step behind, and may have to do that step again.
+        self.shelf.drop(f"gradient-{number + 2}")
+        if not (network.is_tied and number + 1 == self._depth):
+            self.shelf.drop(f"input-{number + 1}")
+
+    def _leave(self) -> None:
+        """The scores of the embedding; where it is the output head too, of both gradients."""
+        network, wanted = self.network, self._stages[ENTRY]
+        stages = {ENTRY, EXIT} if network.is_tied else {ENTRY}
+        leaving = self._get(f"input-{self._depth}") if network.is_tied else []
+        with network.present(stages, wanted) as present:
+            gathered = Gradients(self.form, present, wanted, self.examples)
+            for at, (ids, gradient) in enumerate(
+                zip(self._batches, self._get("gradient-0"), strict=True)
+            ):
+                entered, _ = network.enter(ids.to(network.device))
+                torch.autograd.backward(entered, gradient.to(network.device))
+                if network.is_tied:
+                    self._loss(leaving[at], ids, True)
+                gathered.batch_is_done()
+            rows = gathered.rows(self.axes, self.processes)
+        self.shelf.put("entry-0", {_key(*k): row for k, row in rows.items()})
+
+    def _collected(self) -> tuple[dict[tuple[str, int], Tensor], float, dict[int, float]]:
+        rows: dict[tuple[str, int], Tensor] = {}
+        influence: dict[int, float] = {}
+        loss = 0.0
+        for entry in self.shelf.names():
+            kind, _, number = entry.partition("-")
+            if kind in ("input", "gradient"):
+                continue
+            for key, tensor in self.shelf.get(entry).items():
+                if key == _LOSS:
+                    loss = tensor.item()
+                elif key == _TURNED:
+                    influence[int(number)] = (tensor[0] / tensor[1]).item()
+                else:
+                    axis, _, name = key.partition(" ")
+                    rows[name, int(axis)] = tensor
+        return rows, loss, dict(sorted(influence.items()))
+
+    def _put(self, name: str, tensors: Sequence[Tensor]) -> None:
+        self.shelf.put(name, {str(at): tensor for at, tensor in enumerate(tensors)})
+
+    def _get(self, name: str) -> list[Tensor]:
+        held = self.shelf.get(name)
+        return [held[str(at)] for at in range(len(held))]
+
+
+def _key(name: str, axis: int) -> str:
+    return f"{axis} {name}"
+
+
+def _keys(name: str, rows: Mapping[int, Tensor]) -> dict[str, Tensor]:
+    return {_key(name, axis): row for axis, row in rows.items()}
+
+
+def share(windows: Iterable[Sequence[int]], processes: Processes) -> Tensor:
+    """[windows, length]: those of this process; every n-th of them, or none."""
+    chosen = torch.tensor(list(windows), dtype=torch.int64)
+    return chosen[processes.rank :: processes.count]

@@ -1,0 +1,118 @@
+"""Scores that are kept, reused and resumed, from the command line."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prunescope.pruning.shelf import Shelf
+from tests.support.prune_command import ON_CPU, RANGES, base_model, call, refused
+from tests.support.scripts import ROOT, environment
+from tests.support.trees import contents
+
+NAME = "tiny"
+TAYLOR = ("--base_model", NAME, *RANGES, "--pruner_type", "taylor", "--num_examples", "3", *ON_CPU)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return base_model(tmp_path_factory.mktemp("model") / NAME)
+
+
+@pytest.fixture
+def here(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with the model in it."""
+    (tmp_path / NAME).symlink_to(model)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def saved(folder: Path, name: str) -> dict[str, bytes]:
+    return contents(folder / "prune_log" / name)
+
+
+@pytest.mark.parametrize("measure", [("--taylor", "param_mix"), ("--pruner_type", "flap")])
+def test_saved_scores_give_what_a_new_measurement_gives(
+    here: Path, measure: tuple[str, ...]
+) -> None:
+    assert call(*TAYLOR, *measure, "--save_scores", "all.safetensors", "--seed", "7") == 0
+    again = (*TAYLOR, *measure, "--save_model", "--pruning_ratio", "0.25")
+    # Examples and seed are the file's.
+    reused = ("--scores", "all.safetensors", "--num_examples", "9")
+    assert call(*again, *reused, "--save_ckpt_log_name", "reused") == 0
+    assert call(*again, "--seed", "7", "--save_ckpt_log_name", "measured") == 0
+    assert saved(here, "reused") == saved(here, "measured")
+
+
+def test_an_interrupted_run_resumes(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = Shelf.put
+
+    def failing(self: Shelf, name: str, tensors: Any) -> None:
+        if name == "gradient-3":
+            raise KeyboardInterrupt
+        put(self, name, tensors)
+
+    command = (*TAYLOR, "--save_model", "--resume")
+    with monkeypatch.context() as patched:
+        patched.setattr(Shelf, "put", failing)
+        assert call(*command) == 130
+    progress = here / "prune_log" / ".llama_prune.progress"
+    assert (progress / "backward-4.safetensors").is_file()
+    assert call(*command) == 0
+    assert not progress.exists()
+    assert call(*TAYLOR, "--save_model", "--save_ckpt_log_name", "straight") == 0
+    assert saved(here, "llama_prune") == saved(here, "straight")
+
+
+def test_what_does_not_go_together_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for options in (("--save_scores", "s"), ("--resume",)):
+        cause = refused(here, capsys, *TAYLOR, "--scores", "gone", *options)
+        assert cause == "--scores measures nothing that --save_scores or --resume could keep"
+    for option in ("--scores", "--save_scores"):
+        cause = refused(here, capsys, *TAYLOR, "--pruner_type", "random", option, "s")
+        assert cause == "random importance has no scores to keep"
+
+
+def test_a_wider_type_can_be_computed_in(here: Path) -> None:
+    losses = []
+    for dtype in ("float32", "bfloat16"):
+        assert call(*TAYLOR, "--save_model", "--dtype", dtype) == 0
+        record = json.loads(saved(here, "llama_prune")["pruning.json"])
+        losses.append(record["calibration"]["loss"])
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-2)
+
+
+def test_under_torchrun_the_first_process_alone_writes_and_speaks(here: Path) -> None:
+    arguments = (*TAYLOR, "--save_model", "--save_ckpt_log_name", "two")
+    # What torchrun does, without its agent: the environment it gives to each process.
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    told = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    started = [
+        subprocess.Popen(
+            [sys.executable, ROOT / "llama3.py", *arguments],
+            env=environment() | told | {"RANK": rank, "LOCAL_RANK": rank},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in "01"
+    ]
+    outputs = [process.communicate(timeout=120)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0]
+    assert "prune_log/two" in outputs[0]
+    assert outputs[1] == ""
+    assert call(*TAYLOR, "--save_model", "--save_ckpt_log_name", "one") == 0
+    one, two = (json.loads(saved(here, name)["pruning.json"])["layers"] for name in ("one", "two"))
+    assert {n: g["mlp"]["kept"] for n, g in one.items()} == {
+        n: g["mlp"]["kept"] for n, g in two.items()
+    }

@@ -1,0 +1,118 @@
+"""A pass that was interrupted goes on from its last finished step, to the same scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from prunescope.checkpoint import Checkpoint
+from prunescope.errors import PrunescopeError
+from prunescope.pruning.scores import Scores
+from prunescope.pruning.scoring import Computing, forget_progress
+from prunescope.pruning.shelf import Shelf
+from prunescope.pruning.streaming import Pass
+from tests.support.streams import family, plan, scores_of, stored
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    return stored(tmp_path_factory.mktemp("model"), family("qwen2"))
+
+
+class Killed(BaseException):
+    """What no handler catches."""
+
+
+def same(first: Scores, second: Scores) -> bool:
+    return (
+        (first.loss, first.influence) == (second.loss, second.influence)
+        and set(first.rows) == set(second.rows)
+        and all(torch.equal(row, second.rows[key]) for key, row in first.rows.items())
+    )
+
+
+def interrupted(
+    checkpoint: Checkpoint, wanted: Any, work: Path, puts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pass that is killed when it is about to keep something for the `puts`th time."""
+    put, done = Shelf.put, [0]
+
+    def failing(self: Shelf, name: str, tensors: Any) -> None:
+        done[0] += 1
+        if done[0] == puts:
+            raise Killed
+        put(self, name, tensors)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Shelf, "put", failing)
+        with pytest.raises(Killed):
+            scores_of(checkpoint, wanted, work=work)
+
+
+# Entries are: what enters the first layer, then two for each of 4 layers, the loss and 4 layers
+# back, then the embedding's.
+@pytest.mark.parametrize(
+    ("importance", "form", "puts"),
+    [
+        *[("taylor", "param_first", puts) for puts in (1, 2, 5, 9, 10, 11, 13, 19, 20)],
+        ("taylor", "param_mix", 14),
+        *[("wanda", "param_first", puts) for puts in (2, 7, 11)],
+    ],
+)
+def test_wherever_it_is_killed_it_ends_with_the_same_bits(
+    checkpoint: Checkpoint,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    importance: str,
+    form: str,
+    puts: int,
+) -> None:
+    wanted = plan(importance, form)
+    interrupted(checkpoint, wanted, tmp_path / "work", puts, monkeypatch)
+    assert same(
+        scores_of(checkpoint, wanted, work=tmp_path / "work"), scores_of(checkpoint, wanted)
+    )
+
+
+def test_what_is_done_is_not_done_again(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Killed when the scores of layer 2 are there and the gradient before it is not.
+    interrupted(checkpoint, plan("taylor"), tmp_path / "work", 15, monkeypatch)
+    again: list[tuple[str, int]] = []
+    steps = {"forward": Pass._forward, "backward": Pass._backward}
+    for step, do in steps.items():
+
+        def spy(self: Pass, number: int, name: str = step, do: Any = do) -> None:
+            again.append((name, number))
+            do(self, number)
+
+        monkeypatch.setattr(Pass, f"_{step}", spy)
+    scores_of(checkpoint, plan("taylor"), work=tmp_path / "work")
+    assert again == [("backward", number) for number in (2, 1, 0)]
+
+
+def test_progress_of_another_pass_is_not_used(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(checkpoint, plan("taylor"), tmp_path / "work", 15, monkeypatch)
+    other = plan("taylor", "vectorize")
+    assert same(scores_of(checkpoint, other, work=tmp_path / "work"), scores_of(checkpoint, other))
+
+
+def test_a_folder_with_other_files_is_left_alone(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(PrunescopeError, match="holds other files"):
+        scores_of(checkpoint, plan("taylor"), work=tmp_path)
+    forget_progress(Computing(work=tmp_path))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_progress_is_forgotten_once_it_has_served(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    scores_of(checkpoint, plan("taylor"), work=tmp_path / "work")
+    assert (tmp_path / "work").is_dir()
+    forget_progress(Computing(work=tmp_path / "work"))
+    assert not (tmp_path / "work").exists()
