@@ -119,15 +119,16 @@ def _prune(say: Messages, options: dict[str, Any]) -> None:
         calibration = calibration_set(model, plan, options["calibration"])
     tested = options["test_before_train"] or options["test_after_train"]
     test = _tester(say, screen, model, options) if tested and is_first else None
-    if options["plan"] is not None:
+    replayed = replay(model, LocalFile(options["plan"])) if options["plan"] is not None else None
+    if replayed is not None:
         print_model(model, screen, say)
         screen.line(say("prune_replay", path=printable(str(options["plan"]))))
     elif is_first:
         print_plan(model, plan, targets, device, screen, say)
     if test and options["test_before_train"]:
         test("test_before", load(model.checkpoint.path, eval_device))
-    if options["plan"] is not None:
-        pruned = replay(model, LocalFile(options["plan"]))
+    if replayed is not None:
+        pruned = replayed
     else:
         devices = computing, eval_device
         plan, pruned = _pruned(say, screen, model, plan, targets, calibration, devices, options)
