@@ -78,3 +78,19 @@ def test_costs_and_the_list_of_commands_import_nothing_heavy(models: Path) -> No
             cwd=models, env=environment(), capture_output=True, encoding="utf-8", check=False,
         )  # fmt: skip
         assert done.stdout.endswith("set()\n"), arguments
+
+
+def test_what_is_piped_is_printed_without_rich(models: Path) -> None:
+    script = (
+        "import sys; from prunescope.cli.main import main\n"
+        "sys.argv = ['prunescope', *sys.argv[1:]]\n"
+        "try: main()\n"
+        "finally: print({'rich.console', 'rich.table'} & set(sys.modules), file=sys.stderr)"
+    )
+    pair = ("a.safetensors", "b.bin")
+    for arguments in ((), ("analyze", *pair), ("size", *pair, "--markdown"), ("cost", *pair)):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *arguments],
+            cwd=models, env=environment(), capture_output=True, encoding="utf-8", check=False,
+        )  # fmt: skip
+        assert done.stderr == "set()\n", arguments
