@@ -23,11 +23,11 @@ from prunescope.errors import ArchitectureError, CheckpointError, PrunescopeErro
 from prunescope.extras import require
 from prunescope.interop.agreement import check_sizes
 from prunescope.interop.formats import GgufType
-from prunescope.interop.gguf_rope import add_rope, rope_factors
+from prunescope.interop.gguf_keys import add_config, counts_of, is_uneven
+from prunescope.interop.gguf_rope import rope_factors
 from prunescope.interop.gguf_types import (
     as_float32,
     encoded,
-    file_type,
     stored_type,
 )
 from prunescope.interop.gguf_vocab import add_vocabulary
@@ -43,12 +43,6 @@ else:
 _MODEL_TYPES = ("llama", "mistral")
 _PERMUTED = {Role.Q: "heads", Role.K: "kv_heads"}
 ROPE_FACTORS = "rope_freqs.weight"
-# Everything that is needed of config.json, with llama.cpp's key of it.
-_LENGTHS = {
-    "heads": "add_head_count",
-    "kv_heads": "add_head_count_kv",
-    "channels": "add_feed_forward_length",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +96,10 @@ def export_gguf(
         raise CheckpointError(model.checkpoint.path, "is remote: download it to export it")
     _check(model)
     found = layout(model)
-    counts = {space: _counts(found, space) for space in _LENGTHS}
-    uneven = any(len(set(each)) > 1 for each in counts.values())
-    architecture = "deci" if uneven else "llama"
-    # The writer's first file name is where it will write: nothing is opened before.
+    counts = counts_of(found)
+    architecture = "deci" if is_uneven(counts) else "llama"
     writer = gguf.GGUFWriter(None, architecture)
-    _add_config(writer, model, counts, uneven, wanted)
+    add_config(writer, model, counts, wanted)
     add_vocabulary(writer, home, model.outside[Role.EMBEDDING].shape[0], tokenizer_pre)
     factors = rope_factors(model.checkpoint)
     tensors = list(_named(model, found))
@@ -188,50 +180,6 @@ def _check(model: Model) -> None:
             raise CheckpointError(where, f"has no {role.title.lower()}")
     if Role.HEAD not in model.outside and config.get("tie_word_embeddings") is False:
         raise CheckpointError(where, "has no output head, and config.json ties none")
-
-
-def _counts(found: Layout, space: str) -> list[int]:
-    """Units of `space` in each layer."""
-    counts = []
-    for layer in found.model.layers:
-        units = found.units(layer, space)
-        if units is None:
-            where = found.model.checkpoint.path
-            raise CheckpointError(where, f"layer {layer} has no whole number of {space}")
-        counts.append(units)
-    return counts
-
-
-def _add_config(
-    writer: gguf.GGUFWriter,
-    model: Model,
-    counts: Mapping[str, list[int]],
-    uneven: bool,
-    wanted: GgufType,
-) -> None:
-    embedding = model.outside[Role.EMBEDDING].shape
-    writer.add_name(Path(model.checkpoint.path).name)
-    writer.add_file_type(file_type(wanted))
-    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    writer.add_vocab_size(embedding[0])
-    writer.add_embedding_length(embedding[1])
-    writer.add_block_count(len(model.layers))
-    for space, method in _LENGTHS.items():
-        getattr(writer, method)(counts[space] if uneven else counts[space][0])
-    # Stated: after pruning it is no longer embedding_length / head_count.
-    head_dim = model.head_dim or 0
-    for add in (writer.add_key_length, writer.add_value_length, writer.add_rope_dimension_count):
-        add(head_dim)
-    writer.add_context_length(_number(model, "max_position_embeddings", 2048))
-    writer.add_layer_norm_rms_eps(float(_number(model, "rms_norm_eps", 1e-6)))
-    add_rope(writer, model.checkpoint)
-
-
-def _number(model: Model, key: str, default: float) -> Any:
-    value = model.checkpoint.config.get(key, default)
-    if type(value) not in (int, float) or not (math.isfinite(value) and value > 0):
-        raise CheckpointError(model.checkpoint.path, f"config.json: {key} is {value!r}")
-    return value
 
 
 def _named(model: Model, found: Layout) -> Iterator[tuple[str, TensorInfo, int]]:
