@@ -52,7 +52,7 @@ def subcommand(say: Messages) -> click.Command:
                   help=say("help_distill_weight"))  # fmt: skip
     @click.option("--save-steps", default=50, show_default=True, type=whole,
                   help=say("help_save_steps"))  # fmt: skip
-    @click.option("--resume", is_flag=True, help=say("help_resume"))
+    @click.option("--resume", is_flag=True, help=say("help_recover_resume"))
     @click.option("--seed", default=42, show_default=True, type=click.IntRange(0, 2**32 - 1),
                   help=say("help_seed"))  # fmt: skip
     @click.option("--device", type=click.Choice(["cpu", "cuda"]), help=say("help_train_on"))
