@@ -29,7 +29,7 @@ def saved(folder: Path, state: dict[str, Any], **options: Any) -> Path:
 
 
 def by_name(folder: Path) -> dict[str, FileScan]:
-    return {Path(found.path).name: found for found in scan(folder)}
+    return {Path(found.path).name: found for found in scan(folder).files}
 
 
 def edit(folder: Path, change: Any) -> None:
@@ -63,7 +63,7 @@ def test_an_object_saved_beside_the_tensors_is_found(
     evil = STATE | {"loader": Reduced(os.system, "true")}
     saved(tmp_path, evil, serialization_format=kind)
 
-    for found in (by_name(tmp_path)["__0_0.distcp"], *scan(tmp_path / "__0_0.distcp")):
+    for found in (by_name(tmp_path)["__0_0.distcp"], *scan(tmp_path / "__0_0.distcp").files):
         assert dangerous(found) == {"posix.system"}
         assert found.error is None
 
@@ -131,7 +131,7 @@ def test_a_file_outside_the_folder_is_an_error(tmp_path: Path) -> None:
     edit(tmp_path, lambda p: p.update(
         {MetadataIndex("x"): replace(p[MetadataIndex("step")], relative_path="../x")}
     ))  # fmt: skip
-    assert [found.error for found in scan(tmp_path) if found.error] == [
+    assert [found.error for found in scan(tmp_path).files if found.error] == [
         "file name '../x' leads out of the folder"
     ]
 
@@ -140,10 +140,10 @@ def test_pieces_without_their_list_are_an_error(tmp_path: Path) -> None:
     saved(tmp_path, STATE)
     (tmp_path / ".metadata").unlink()
     cause = "no .metadata beside it says where its pieces lie"
-    assert [found.error for found in scan(tmp_path)] == [cause]
+    assert [found.error for found in scan(tmp_path).files] == [cause]
 
     (tmp_path / ".metadata").write_bytes(called("torch.distributed.checkpoint", "Metadata"))
-    first, second = scan(tmp_path)
+    first, second = scan(tmp_path).files
     assert first.error == "says nowhere where its tensors are stored"
     assert second.error == f"{cause} (says nowhere where its tensors are stored)"
 
@@ -163,10 +163,10 @@ def test_a_pickle_whose_first_bytes_look_like_safetensors_is_a_pickle(tmp_path: 
         stream.write(content)
         stream.truncate(1 << 34)
 
-    (found,) = scan(path)
+    (found,) = scan(path).files
     assert (found.format, dangerous(found)) == ("pickle", {"os.system"})
     # Honest headers whose length begins as a pickle does.
     for length in (0x0280, 0x158):
         header = b"{}".ljust(length)
         path.write_bytes(length.to_bytes(8, "little") + header)
-        assert scan(path) == (FileScan(str(path), "safetensors"),)
+        assert scan(path).files == (FileScan(str(path), "safetensors"),)

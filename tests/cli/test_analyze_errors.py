@@ -83,7 +83,7 @@ CASES = {
     "missing": (missing, "pruned: no such file or directory"),
     "without weights": (without_weights, "pruned: no weights here"),
     "not a model": (not_a_model, "pruned/model.safetensors: safetensors header of"),
-    "truncated": (truncated, "pruned/model.safetensors: truncated: tensors end at byte"),
+    "truncated": (truncated, "pruned/model.safetensors: truncated inside tensor"),
     "truncated torch file": (truncated_torch, "pruned/pytorch_model.bin: truncated"),
     "a shard missing": (shard_missing, "index.json: shard 'gone.safetensors' is missing"),
     "two families": (of_type("mistral"), "pruned: model_type 'mistral', the original's is 'llama'"),

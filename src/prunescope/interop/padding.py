@@ -62,20 +62,23 @@ def padded(
         state: tensors of `model` with spaces of `lengths`; what needs no zeros is not copied.
     """
     torch = require("torch", "prune")
-    done: dict[int, Tensor] = {}
+    from prunescope.interop.lazy_state import in_memory
+
+    lazy = in_memory(state)
     result: dict[str, Tensor] = {}
     parameters = nbytes = 0
-    for name, tensor in state.items():
-        if id(tensor) not in done:
-            new = tensor
-            for axis, places, length in _moves(model, name, lengths, target):
-                shape = [*new.shape[:axis], length, *new.shape[axis + 1 :]]
-                empty = torch.zeros(shape, dtype=new.dtype, device=new.device)
-                new = empty.index_copy_(axis, torch.tensor(places, device=new.device), new)
-            parameters += new.numel() - tensor.numel()
-            nbytes += new.nbytes - tensor.nbytes
-            done[id(tensor)] = new
-        result[name] = done[id(tensor)]
+    for name, outline in lazy.outlines.items():
+        if outline.shared_with is not None:
+            result[name] = result[outline.shared_with]
+            continue
+        tensor = new = lazy[name]
+        for axis, places, length in _moves(model, name, lengths, target):
+            shape = [*new.shape[:axis], length, *new.shape[axis + 1 :]]
+            empty = torch.zeros(shape, dtype=new.dtype, device=new.device)
+            new = empty.index_copy_(axis, torch.tensor(places, device=new.device), new)
+        parameters += new.numel() - tensor.numel()
+        nbytes += new.nbytes - tensor.nbytes
+        result[name] = new
     return result, Padding(parameters, nbytes)
 
 
