@@ -154,6 +154,7 @@ def alone(contender: str, folder: Path, dtype: str | None) -> None:
     """Run one contender here, and print what it took."""
     import torch
     import transformers
+    from transformers.models.llama import modeling_llama  # noqa: F401 - imports are not counted
 
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()

@@ -13,7 +13,7 @@ from torch import Tensor
 from prunescope.checkpoint import open_checkpoint
 from prunescope.interop import layered
 from prunescope.interop.layered import LayeredNetwork
-from prunescope.pruning import batches
+from prunescope.pruning import batches, streaming
 from tests.support.pruning import plan as block_plan
 from tests.support.pruning import prune_tiny
 from tests.support.streams import (
@@ -38,10 +38,15 @@ FORMS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("model_type", FAMILIES)
-def test_every_taylor_form_is_that_of_a_full_backward_pass(tmp_path: Path, model_type: str) -> None:
+def test_every_taylor_form_is_that_of_a_full_backward_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_type: str
+) -> None:
     network = family(model_type)
     checkpoint, plain = stored(tmp_path, network), learned(network)
     for form, each in FORMS.items():
+        if form == "param_first":
+            # `vectorize` had room to hold every layer's graph, from here each is computed again.
+            monkeypatch.setitem(batches._HELD_ROOM, "cpu", 0)
         scores = scores_of(checkpoint, plan("taylor", form))
         assert scores.loss == pytest.approx(plain.loss, rel=1e-6)
         assert len(scores.rows) == sum(len(t.shape) for t in checkpoint.tensors.values())
@@ -90,6 +95,31 @@ def test_the_size_of_batches_and_of_pieces_of_the_loss_changes_nothing(
         assert difference(cut.rows[key], row) < 1e-5, key
 
 
+def test_what_is_held_of_the_last_layers_changes_no_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = stored(tmp_path, family("llama"))
+    again: list[int] = []
+    run = LayeredNetwork.run
+
+    def spy(self: LayeredNetwork, number: int, *given: Any) -> Tensor:
+        again.append(number)
+        return run(self, number, *given)
+
+    monkeypatch.setattr(LayeredNetwork, "run", spy)
+    found = []
+    # Room for nothing, for two layers, and for all four.
+    for layers in (0, 2, 4):
+        again.clear()
+        monkeypatch.setattr(streaming, "layers_held", lambda *_, held=layers: held)
+        found.append(scores_of(checkpoint, plan("taylor")))
+        # Layer 0 is also run to see how much fits.
+        assert again == [0, 0, 1, 2, 3, *range(3 - layers, -1, -1)]
+    for other in found[1:]:
+        assert other.loss == found[0].loss
+        assert all(torch.equal(row, other.rows[key]) for key, row in found[0].rows.items())
+
+
 def test_layers_of_unequal_shape_are_scored_as_they_are(tmp_path: Path) -> None:
     pruned = prune_tiny(tiny_model(tmp_path / "base"), block_plan("l2"))
     pruned.save(tmp_path / "pruned")
@@ -114,6 +144,7 @@ def test_the_pass_goes_no_deeper_than_what_is_asked_for(
         return present(self, stages, wanted)
 
     monkeypatch.setattr(layered.LayeredNetwork, "present", spy)
+    monkeypatch.setitem(batches._HELD_ROOM, "cpu", 0)
     axes = {"model.layers.2.mlp.up_proj.weight": {0}}
     scores = scores_of(checkpoint, plan("taylor"), axes)
     assert list(scores.rows) == [("model.layers.2.mlp.up_proj.weight", 0)]

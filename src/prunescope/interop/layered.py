@@ -100,6 +100,18 @@ class LayeredNetwork:
         """Whether the stored tensor `name` is a parameter of the network, not a buffer."""
         return self.places[name].parameter in self._parameters
 
+    @property
+    def is_mapped(self) -> bool:
+        """Whether weights are computed with where they lie in the mapped file, without a copy."""
+        stored = {p.dtype for layer in self.layers for p in layer.parameters()}
+        on_cpu = torch.device(self.device).type == "cpu"
+        return on_cpu and stored == {self.dtype} and not self._stacks
+
+    def bytes_of(self, number: int) -> int:
+        """Bytes of a layer's weights in the computing type."""
+        count = sum(parameter.numel() for parameter in self.layers[number].parameters())
+        return int(count * self.dtype.itemsize)
+
     def stage(self, name: str) -> int:
         """The layer that the stored tensor `name` lies in; ENTRY for the embedding, else EXIT."""
         parameter = self._parameters[self.places[name].parameter]

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from prunescope.extras import require
-from prunescope.interop.layered import ENTRY, EXIT, Call, LayeredNetwork
-from prunescope.pruning.batches import loss_pieces, windows_at_once
+from prunescope.interop.layered import ENTRY, EXIT, Call, LayeredNetwork, Present
+from prunescope.pruning.batches import bytes_kept, layers_held, loss_pieces, windows_at_once
 from prunescope.pruning.features import Watch, embedding_rows, feature_rows
 from prunescope.pruning.gradients import SECOND_ORDER, Gradients
 from prunescope.pruning.importance import turned
@@ -65,6 +65,9 @@ class Pass:
             self._stages.setdefault(self.network.stage(name), set()).add(name)
         self._batches: list[Tensor] = []
         self._calls: list[list[Call]] = []
+        # Of the last layers the graphs, as long as there is room: they are not computed again.
+        self._holding = 0
+        self._held: dict[int, _Held] = {}
         if self.importance != "taylor":
             self.network.compute_experts_one_by_one()
 
@@ -119,8 +122,11 @@ class Pass:
         with network.present({ENTRY}), torch.no_grad():
             first = self.windows[:1].to(network.device)
             size = 1
-            if self.form not in SECOND_ORDER or self.importance != "taylor":
-                size = windows_at_once(network, *network.enter(first)) if len(first) else 1
+            if len(first) and (self.form not in SECOND_ORDER or self.importance != "taylor"):
+                window = bytes_kept(network, *network.enter(first))
+                size = windows_at_once(window, network.device)
+                if self.importance == "taylor":
+                    self._holding = layers_held(network, window * len(self.windows))
             self._batches = list(torch.split(self.windows, size)) if len(self.windows) else []
             entered = []
             for ids in self._batches:
@@ -132,18 +138,28 @@ class Pass:
 
     def _forward(self, number: int) -> None:
         network, entering = self.network, self._get(f"input-{number}")
-        wanted = self._stages.get(number, set()) if self.importance != "taylor" else set()
+        wanted = self._stages.get(number, set())
+        is_taylor = self.importance == "taylor"
+        is_held = is_taylor and number >= max(self._depth - self._holding, self._last)
+        watched = () if is_taylor else wanted
         leaving: list[Tensor] = []
         change = torch.zeros(2, dtype=torch.float64)
-        with network.present({number}) as present, torch.no_grad():
-            watch = Watch(network, present, wanted)
-            with watch if wanted else nullcontext():
+        learned = wanted if is_held else ()
+        with network.present({number}, learned) as present, torch.set_grad_enabled(is_held):
+            held = _Held(present)
+            watch = Watch(network, present, watched)
+            with watch if watched else nullcontext():
                 for kept, calls in zip(entering, self._calls, strict=True):
-                    hidden = kept.to(network.device)
+                    hidden = kept.detach().to(network.device)
+                    hidden.requires_grad_(is_held and number > self._last)
                     output = network.run(number, hidden, calls[number])
-                    change[0] += turned(hidden, output)
+                    change[0] += turned(hidden.detach(), output.detach())
                     change[1] += hidden.shape[:-1].numel()
-                    leaving.append(output.cpu())
+                    leaving.append(output.detach().cpu())
+                    if is_held:
+                        held.sides.append((hidden, output))
+            if is_held:
+                self._held[number] = held
             found = {_TURNED: self.processes.summed(change)}
             for name, moments in watch.moments.items():
                 summed, weight = moments.summed(self.processes), present.weight(name)
@@ -231,17 +247,21 @@ class Pass:
     def _backward(self, number: int) -> None:
         network, wanted = self.network, self._stages.get(number, set())
         passed: list[Tensor] = []
-        work = zip(
-            self._get(f"input-{number}"),
-            self._get(f"gradient-{number + 1}"),
-            self._calls,
-            strict=True,
-        )
-        with network.present({number}, wanted) as present:
+        held = self._held.pop(number, None)
+        gradients = self._get(f"gradient-{number + 1}")
+        entering = [] if held else self._get(f"input-{number}")
+        # What is held has its weights already.
+        stages = () if held else (number,)
+        with network.present(stages, wanted if not held else ()) as here:
+            present = held.present if held else here
             gathered = Gradients(self.form, present, wanted, self.examples)
-            for hidden, gradient, calls in work:
-                entered = hidden.to(network.device).requires_grad_(number > self._last)
-                output = network.run(number, entered, calls[number])
+            for at, gradient in enumerate(gradients):
+                if held:
+                    entered, output = held.sides.pop(0)
+                else:
+                    entered = entering[at].detach().to(network.device)
+                    entered.requires_grad_(number > self._last)
+                    output = network.run(number, entered, self._calls[at][number])
                 torch.autograd.backward(output, gradient.to(network.device))
                 del output
                 gathered.batch_is_done()
@@ -296,6 +316,14 @@ class Pass:
     def _get(self, name: str) -> list[Tensor]:
         held = self.shelf.get(name)
         return [held[str(at)] for at in range(len(held))]
+
+
+@dataclass
+class _Held:
+    """A layer whose graph is still there: its weights, and what entered and left it by batch."""
+
+    present: Present
+    sides: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
 
 def _key(name: str, axis: int) -> str:
