@@ -123,8 +123,11 @@ def test_options_that_ask_for_what_is_done_anyway_are_welcome(here: Path) -> Non
         (("--device", "nope"), "device 'nope' cannot be used: "),
         (("--device", "meta"), "device 'meta' cannot be used: "),
         (("--test_after_train", "--eval_device", "cuda:99"), "device 'cuda:99' cannot be used: "),
-        ((*TAYLOR, "--calibration", "gone.txt"), "gone.txt: cannot be read (No such file or"),
-        ((*TAYLOR, "--calibration", "tiny"), "tiny: cannot be read (Is a directory)"),
+        (
+            (*TAYLOR, "--calibration", "gone.txt"),
+            "gone.txt: no such file, and no data set (known: ",
+        ),
+        ((*TAYLOR, "--calibration", "tiny"), "tiny: is no ordinary file"),
         (
             (*TAYLOR, "--calibration", "tiny/model.safetensors"),
             "tiny/model.safetensors: is not UTF-8 text (byte ",

@@ -103,11 +103,12 @@ def scored(
 
 def calibration_set(model: Model, plan: PruningPlan, source: str | None) -> CalibrationSet:
     """The calibration windows that `plan` asks for, from `source`."""
+    from prunescope.data.hub import MAX_STREAMED
+    from prunescope.data.sources import documents
     from prunescope.interop.hf import token_ids
     from prunescope.pruning.calibration import choose_windows
-    from prunescope.pruning.calibration_text import calibration_text
 
-    text, name = calibration_text(source)
-    return choose_windows(
-        token_ids(model, text), plan.examples, plan.example_length, plan.seed, name
-    )
+    found = documents(source, "calibration")
+    # More than any calibration set needs, and quickly cut into tokens.
+    tokens = token_ids(model, found.whole[:MAX_STREAMED])
+    return choose_windows(tokens, plan.examples, plan.example_length, plan.seed, found.name)

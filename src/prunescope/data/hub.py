@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from prunescope.data import Part
-from prunescope.errors import PrunescopeError, first_line
+from prunescope.errors import PrunescopeError, first_line, printable
 from prunescope.extras import require
 
 
@@ -39,6 +39,11 @@ class DataSet:
     files: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[Part, int] = field(default_factory=dict)
 
+
+# How any other data set is named.
+HUB = "hf://datasets/"
+# Characters of it that are read, about four million tokens.
+MAX_STREAMED = 16 << 20
 
 DATA_SETS: Mapping[str, DataSet] = {
     "wikitext2": DataSet(
@@ -92,3 +97,28 @@ def hub_records(name: str, part: Part) -> Iterator[dict[str, Any]]:
             f"{name}: the data set {wanted.path} cannot be had ({first_line(err)})"
         ) from None
     yield from islice(rows, wanted.limits.get(part))
+
+
+def streamed_records(address: str) -> Iterator[dict[str, Any]]:
+    """The first records of any data set of the hub, as many as have `MAX_STREAMED` characters.
+
+    Args:
+        address: `hf://datasets/ORG/NAME[:CONFIG[:SPLIT]]`; the split is `train` by default.
+
+    Raises:
+        PrunescopeError: it cannot be had, as without a network.
+        MissingExtra: datasets is not installed.
+    """
+    name, *rest = address.removeprefix(HUB).split(":")
+    config = rest[0] if rest and rest[0] else None
+    split = rest[1] if len(rest) > 1 and rest[1] else "train"
+    datasets = require("datasets", "datasets")
+    characters = 0
+    try:
+        for row in datasets.load_dataset(name, config, split=split, streaming=True):
+            yield row
+            characters += sum(len(value) for value in row.values() if isinstance(value, str))
+            if characters >= MAX_STREAMED:
+                return
+    except Exception as err:  # of the hub, of the network, of a file in it
+        raise PrunescopeError(f"{printable(address)}: {first_line(err)}") from None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prunescope.data import Part, embedded_text, read_text
-from prunescope.data.hub import DATA_SETS, hub_records
+from prunescope.data.hub import DATA_SETS, HUB, hub_records, streamed_records
 from prunescope.errors import PrunescopeError, first_line, printable
 from prunescope.extras import require
 
@@ -47,7 +47,8 @@ def documents(name: str | None, part: Part) -> Documents:
 
     Args:
         name: a file (`.jsonl` or `.json`: an object a line; `.parquet`; else plain UTF-8 text,
-            one document), a key of `DATA_SETS`, or None for the embedded text.
+            one document), a key of `DATA_SETS`, `hf://datasets/ORG/NAME[:CONFIG[:SPLIT]]`, or None
+            for the embedded text.
         part: of a data set or the embedded text, what to train on or what to judge by: these two
             have no document in common.
 
@@ -57,6 +58,8 @@ def documents(name: str | None, part: Part) -> Documents:
     """
     if name is None:
         return Documents("embedded", (embedded_text(part),), "\n\n")
+    if name.startswith(HUB):
+        return _gathered(name, streamed_records(name), printable(name), "\n\n")
     path = Path(name)
     if name in DATA_SETS and not path.exists():
         data_set = DATA_SETS[name]

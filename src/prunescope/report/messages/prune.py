@@ -185,9 +185,9 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "help_calibration_len": ("每个校准样本的词元数", "tokens of a calibration example"),
     "help_calibration": (
-        "校准文本: 文本, JSONL 或 Parquet 文件, 或 hf://datasets/组织/名称[:配置[:划分]] "
-        "(默认: 内置文本)",
-        "what to calibrate on: a text, JSONL or Parquet file, or "
+        "校准文本: 文本, JSONL 或 Parquet 文件, wikitext2, ptb, c4, alpaca, 或 "
+        "hf://datasets/组织/名称[:配置[:划分]] (默认: 内置文本)",
+        "what to calibrate on: a text, JSONL or Parquet file, wikitext2, ptb, c4, alpaca, or "
         "hf://datasets/ORG/NAME[:CONFIG[:SPLIT]] (default: the embedded text)",
     ),
     "help_dtype": (
