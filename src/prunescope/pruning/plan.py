@@ -238,7 +238,7 @@ def _check_range(kind: str, bounds: tuple[int, int], model: Model) -> None:
 
 def _step(plan: PruningPlan, group: Group) -> int:
     # Heads stay whole: rounding is for widths that are counted in rows.
-    return plan.round_to if group.kind == "mlp" else group.lanes
+    return plan.round_to * group.lanes if group.kind == "mlp" else group.lanes
 
 
 def _least(plan: PruningPlan, group: Group) -> int:
