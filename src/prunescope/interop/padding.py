@@ -16,6 +16,7 @@ from prunescope.architecture import Model, labels
 from prunescope.errors import CheckpointError
 from prunescope.extras import require
 from prunescope.interop.hf_config import heads_divide
+from prunescope.interop.lazy_state import in_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,20 +63,22 @@ def padded(
         state: tensors of `model` with spaces of `lengths`; what needs no zeros is not copied.
     """
     torch = require("torch", "prune")
-    done: dict[int, Tensor] = {}
+    # Not by identity: a tensor that is made when asked for leaves its identity to the next one.
+    outlines = in_memory(state).outlines
     result: dict[str, Tensor] = {}
     parameters = nbytes = 0
-    for name, tensor in state.items():
-        if id(tensor) not in done:
-            new = tensor
-            for axis, places, length in _moves(model, name, lengths, target):
-                shape = [*new.shape[:axis], length, *new.shape[axis + 1 :]]
-                empty = torch.zeros(shape, dtype=new.dtype, device=new.device)
-                new = empty.index_copy_(axis, torch.tensor(places, device=new.device), new)
-            parameters += new.numel() - tensor.numel()
-            nbytes += new.nbytes - tensor.nbytes
-            done[id(tensor)] = new
-        result[name] = done[id(tensor)]
+    for name, outline in outlines.items():
+        if outline.shared_with is not None:
+            result[name] = result[outline.shared_with]
+            continue
+        new = tensor = state[name]
+        for axis, places, length in _moves(model, name, lengths, target):
+            shape = [*new.shape[:axis], length, *new.shape[axis + 1 :]]
+            empty = torch.zeros(shape, dtype=new.dtype, device=new.device)
+            new = empty.index_copy_(axis, torch.tensor(places, device=new.device), new)
+        parameters += new.numel() - tensor.numel()
+        nbytes += new.nbytes - tensor.nbytes
+        result[name] = new
     return result, Padding(parameters, nbytes)
 
 
