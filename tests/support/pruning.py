@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 
 from prunescope.architecture import Model, describe
@@ -50,3 +51,33 @@ def store_as_torch(folder: Path, state: Mapping[str, torch.Tensor]) -> Path:
     (folder / "model.safetensors").unlink()
     torch.save(dict(state), folder / "pytorch_model.bin")
     return folder
+
+
+def few_words(vocabulary: int) -> CalibrationSet:
+    """Windows like `CALIBRATION`'s, for a model with fewer tokens."""
+    return choose_windows([5 * n % vocabulary for n in range(300)], 3, 16, 0, "made up")
+
+
+def without(
+    original: Path, kept: Mapping[str, Mapping[str, Mapping[str, Any]]], columns: Mapping[str, str]
+) -> torch.nn.Module:
+    """transformers' own model in `original`, its removed units cut off by zeros.
+
+    Args:
+        kept: layer → group → what pruning.json says of it.
+        columns: space → the parameter of a layer whose last axis lies in it; `name[3]` is a part.
+    """
+    network = transformers.AutoModelForCausalLM.from_pretrained(original).eval()
+    for layer, groups in kept.items():
+        for group in groups.values():
+            for space, units in group["kept"].items():
+                name, _, number = space.rstrip("]").partition("[")
+                if name not in columns:
+                    continue
+                weight = network.model.layers[int(layer)].get_parameter(columns[name]).detach()
+                part = weight[int(number)] if number else weight
+                rows = network.model.layers[0].self_attn.head_dim if name == "heads" else 1
+                stays = torch.zeros(part.shape[-1] // rows, 1)
+                stays[units] = 1
+                part.mul_(stays.expand(-1, rows).flatten())
+    return network

@@ -68,8 +68,14 @@ class Layout:
         return found
 
     def rows(self, layer: int | None, space: str) -> int | None:
-        """Length of a space: of its first axis, where they differ; None where it has none."""
+        """Length of a space: of its first axis, where they differ; None where it has none.
+
+        Of what each expert has for itself, the first expert's.
+        """
         found = self.axes.get((layer, space))
+        if found is None and layer is not None:
+            places = self.of_space(layer, space)
+            found = self.axes[places[0]] if places else None
         return found[0].length if found else None
 
     def units(self, layer: int | None, space: str) -> int | None:
@@ -83,8 +89,10 @@ class Layout:
         return rows // each
 
     def agrees(self, place: Place) -> bool:
-        """Whether all axes of a space have one length."""
-        return len({axis.length for axis in self.axes[place]}) == 1
+        """Whether all axes of a space have one length: where each expert has its own, of all."""
+        layer, space = place
+        places = [place] if place in self.axes or layer is None else self.of_space(layer, space)
+        return len({axis.length for each in places for axis in self.axes[each]}) == 1
 
 
 def layout(model: Model, original: Model | None = None) -> Layout:

@@ -1,6 +1,6 @@
 """Which part of the network is each tensor? One small table per model family."""
 
-from prunescope.architecture.family import Family, Space, TensorRole
+from prunescope.architecture.family import Family, GroupSpec, Space, TensorRole
 from prunescope.architecture.model import (
     Model,
     Module,
@@ -15,6 +15,7 @@ from prunescope.architecture.tables import load_family
 __all__ = [
     "PROJECTIONS",
     "Family",
+    "GroupSpec",
     "Model",
     "Module",
     "Role",

@@ -149,8 +149,8 @@ class Family:
         active: the config key of how many experts see a token.
         unpriced: why there is no formula for what the family costs to run; None where there is.
         engines: those that have the architecture.
-        prunable: whether an axis of each group can be cut as it is: no tensor is several
-            projections in one, and transformers' own class takes what is left.
+        prunable: whether each group can be cut: its spaces lie alone or one behind the other on
+            their axes, and transformers' own class takes what is left.
         is_generic: whether this is no table's family, but what a file's own names suggest.
     """
 

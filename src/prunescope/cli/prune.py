@@ -198,10 +198,10 @@ def _check_format(model: Model, targets: Sequence[Target], options: dict[str, An
 
     lengths = lengths_of(model)
     for target in targets:
-        group, kept = target.group, range(target.remove, target.group.units)
+        group = target.group
         if group.layer is not None:
-            for space, units in group.left(list(kept)).items():
-                lengths[group.layer, space] = len(units)
+            for space, count in group.lengths(group.units - target.remove).items():
+                lengths[group.layer, space] = count
     check_lengths(model, lengths, options["save_format"], options["uniform"])
 
 

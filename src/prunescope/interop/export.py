@@ -76,6 +76,9 @@ def check_lengths(
     if form == "deci" and change != NO_CHANGE:
         cause = "has lost layers or hidden size: save it as hf, and convert that to deci"
         raise CheckpointError(model.checkpoint.path, cause)
+    if form == "llm_pruner" and any(place.expert is not None for place in model.places.values()):
+        cause = "transformers' own object holds its experts stacked: save it as hf or bin"
+        raise CheckpointError(model.checkpoint.path, cause)
     if is_uniform:
         wanted = deci_lengths if form == "deci" else common_lengths
         lengths = wanted(model, lengths)

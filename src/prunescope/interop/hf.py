@@ -17,7 +17,9 @@ from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import CheckpointError, PrunescopeError, first_line
 from prunescope.extras import require
 from prunescope.interop.agreement import check_sizes
+from prunescope.interop.carried.modeling_prunescope import LayerConfig
 from prunescope.interop.hf_config import uniform
+from prunescope.interop.packed import stacked
 from prunescope.interop.torch_tensors import as_tensor, computing_dtype
 
 if TYPE_CHECKING:
@@ -59,8 +61,13 @@ def mapped(model: Model, weights: WeightMap) -> dict[str, torch.Tensor]:
     return {name: as_tensor(weights, info) for name, info in model.checkpoint.tensors.items()}
 
 
-def as_stored(model: Model, state: Mapping[str, torch.Tensor]) -> transformers.PreTrainedModel:
+def as_stored(
+    model: Model, state: Mapping[str, torch.Tensor], is_held: bool = True
+) -> transformers.PreTrainedModel:
     """`assemble` for `model` in its own shapes.
+
+    Args:
+        is_held: whether experts' values are wanted; see `stacked`.
 
     Raises:
         CheckpointError: the shapes fit neither each other nor config.json; or as `assemble`.
@@ -70,7 +77,8 @@ def as_stored(model: Model, state: Mapping[str, torch.Tensor]) -> transformers.P
     if not model.checkpoint.config:
         raise CheckpointError(where, "no config.json beside the weights")
     check_sizes(model)
-    return assemble(model.checkpoint.config, state, where)
+    config = model.checkpoint.config
+    return network_of(config, stacked(state, config, where, is_held), where)
 
 
 def with_generation_settings(
@@ -98,6 +106,19 @@ def assemble(
 ) -> transformers.PreTrainedModel:
     """A causal language model whose parameters are the tensors of `state`, not copies of them.
 
+    But for experts that are stored one by one: transformers has one parameter for all of a layer.
+
+    Raises:
+        CheckpointError: as `network_of` and `stacked`.
+    """
+    return network_of(config, stacked(state, config, where), where)
+
+
+def network_of(
+    config: Mapping[str, Any], parameters: Mapping[str, torch.Tensor], where: str
+) -> transformers.PreTrainedModel:
+    """The same, of tensors that have the names of transformers' parameters.
+
     Raises:
         CheckpointError: config.json is unfit, or tensors are missing or extra.
     """
@@ -111,7 +132,7 @@ def assemble(
             where, f"transformers refuses config.json: {first_line(err)}"
         ) from None
     _renew_buffers(model, built)
-    for name, tensor in state.items():
+    for name, tensor in parameters.items():
         _place(model, name, tensor, where)
     _tie(model)
     missing = next((name for name, p in model.named_parameters() if p.is_meta), None)
@@ -172,10 +193,18 @@ def _tie(model: transformers.PreTrainedModel) -> None:
 def _settle_heads(model: transformers.PreTrainedModel) -> None:
     """Make each attention repeat its KV heads as often as its own shapes say, and move buffers."""
     for module in model.modules():
-        # Phi-3's projections are one, and say nothing of how they are divided.
-        if hasattr(module, "num_key_value_groups") and hasattr(module, "q_proj"):
+        if not hasattr(module, "num_key_value_groups"):
+            continue
+        if hasattr(module, "q_proj"):
             queries, keys = module.q_proj.weight.shape[0], module.k_proj.weight.shape[0]
             module.num_key_value_groups = queries // keys
+        elif hasattr(module, "qkv_proj"):
+            # Its rows do not say how they are divided; the columns behind them do.
+            heads = module.o_proj.weight.shape[1] // module.head_dim
+            kv_heads = (module.qkv_proj.weight.shape[0] // module.head_dim - heads) // 2
+            module.num_key_value_heads, module.num_key_value_groups = kv_heads, heads // kv_heads
+            if heads != module.config.num_attention_heads:
+                module.config = LayerConfig(module.config, num_attention_heads=heads)
     device = next(model.parameters()).device
     for module in model.modules():
         for name, buffer in module.named_buffers(recurse=False):

@@ -68,7 +68,7 @@ def config_for(
     if model.head_dim is not None:
         # Stated, because hidden_size // num_attention_heads no longer gives it.
         config["head_dim"] = model.head_dim
-    keys = {space.name: space.config for space in model.family.spaces.values() if space.per_layer}
+    keys = {name: _key(model, name) for _, name in lengths}
     found: dict[int, dict[str, int]] = {}
     for (layer, name), length in lengths.items():
         found.setdefault(layer, {})[keys[name]] = length
@@ -94,18 +94,31 @@ def config_for(
 def lengths_of(model: Model) -> dict[tuple[int, str], int]:
     """(layer, space) → heads, KV heads or channels that the tensors have, for every layer.
 
+    Where each expert has its own space, their common length.
+
     Raises:
         CheckpointError: axes of one space differ, or are no whole number of units.
     """
     found, lengths = layout(model), {}
+    pruned = {name for group in model.family.groups.values() for name in group.spaces}
     for space in model.family.spaces.values():
         for layer in model.layers if space.per_layer else ():
+            if space.name not in pruned and not found.of_space(layer, space.name):
+                # A layer with experts has no dense channels.
+                continue
             units = found.units(layer, space.name)
             if units is None:
                 cause = f"layer {layer}: the tensors do not tell how many {space.name} there are"
                 raise CheckpointError(model.checkpoint.path, cause)
             lengths[layer, space.name] = units
     return lengths
+
+
+def _key(model: Model, name: str) -> str:
+    """The key of config.json that counts a space: the one that is there, or is written today."""
+    space = model.family.spaces[name]
+    keys = (space.config, *space.aliases)
+    return next((key for key in keys if key in model.checkpoint.config), space.config)
 
 
 def with_code(config: Mapping[str, Any]) -> dict[str, Any]:

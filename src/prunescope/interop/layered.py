@@ -16,7 +16,7 @@ from prunescope.checkpoint import Checkpoint, TensorInfo
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import CheckpointError, PrunescopeError
 from prunescope.extras import require
-from prunescope.interop.hf import assemble
+from prunescope.interop.hf import network_of
 from prunescope.interop.packed import Index, Place, places, stacked_shape
 from prunescope.interop.torch_tensors import as_tensor
 
@@ -64,7 +64,7 @@ class LayeredNetwork:
             CheckpointError: as `assemble` and `places`.
         """
         self.weights, self.device, self.dtype = weights, device, dtype
-        self.places = places(checkpoint.tensors, checkpoint.config)
+        self.places = places(checkpoint.tensors, checkpoint.config, checkpoint.path)
         self._stacks: dict[str, list[tuple[TensorInfo, Index]]] = {}
         state: dict[str, Tensor] = {}
         for name, place in self.places.items():
@@ -76,7 +76,7 @@ class LayeredNetwork:
         for parameter, members in self._stacks.items():
             # A shape without memory.
             state[parameter] = torch.zeros((), dtype=dtype).expand(stacked_shape(members))
-        self.network = assemble(checkpoint.config, state, checkpoint.path)
+        self.network = network_of(checkpoint.config, state, checkpoint.path)
         weights.release()
         layers = getattr(self.network.base_model, "layers", None)
         if not isinstance(layers, nn.ModuleList) or not len(layers):

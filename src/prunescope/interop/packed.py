@@ -13,14 +13,18 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from prunescope.checkpoint import TensorInfo
 from prunescope.errors import CheckpointError
 from prunescope.extras import require
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 _EXPERT = re.compile(r"\.experts\.(\d{1,6})\.")
 Index = tuple["int | slice", ...]
+# A stored tensor's name and shape.
+_Named = tuple[str, "tuple[int, ...]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +40,56 @@ class Place:
     index: Index = ()
 
 
-def places(tensors: Mapping[str, TensorInfo], config: Mapping[str, Any]) -> dict[str, Place]:
+class Shaped(Protocol):
+    """A tensor, or what a file's header says of one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its axes' lengths."""
+
+
+def stacked(
+    state: Mapping[str, Tensor], config: Mapping[str, Any], where: str, is_held: bool = True
+) -> Mapping[str, Tensor]:
+    """`state` by the names of transformers' parameters: experts copied into one; all else as it is.
+
+    Args:
+        is_held: give the stacks memory of their own and the experts' values; else a shape alone.
+
+    Raises:
+        CheckpointError: as `places`.
+    """
+    if not any(_EXPERT.search(name) for name in state):
+        return state
+    result: dict[str, Tensor] = {}
+    members: dict[str, list[tuple[Tensor, Index]]] = defaultdict(list)
+    for name, place in places(state, config, where).items():
+        if place.index:
+            members[place.parameter].append((state[name], place.index))
+        else:
+            result[place.parameter] = state[name]
+    for parameter, parts in members.items():
+        tensor = parts[0][0]
+        shape = stacked_shape(parts)
+        if is_held:
+            whole = tensor.new_empty(shape)
+            for values, index in parts:
+                whole[index].copy_(values)
+        else:
+            whole = tensor.new_zeros(()).expand(shape)
+        result[parameter] = whole
+    return result
+
+
+def places(
+    tensors: Mapping[str, Shaped], config: Mapping[str, Any], where: str
+) -> dict[str, Place]:
     """The place of each of `tensors`, by name, in the order given.
 
     Args:
         tensors: by their names in the files.
         config: of the model; `model_type` says which names transformers gives them.
+        where: the model, for a message.
 
     Raises:
         CheckpointError: an expert's tensor that cannot be stacked with the others.
@@ -52,7 +100,7 @@ def places(tensors: Mapping[str, TensorInfo], config: Mapping[str, Any]) -> dict
     renamings = [t for t in table if isinstance(t, core.WeightRenaming)]
     converters = [t for t in table if isinstance(t, core.WeightConverter)]
     found: dict[str, Place] = {}
-    stacks: dict[str, dict[int, dict[int, TensorInfo]]] = defaultdict(lambda: defaultdict(dict))
+    stacks: dict[str, dict[int, dict[int, _Named]]] = defaultdict(lambda: defaultdict(dict))
     for name, tensor in tensors.items():
         parameter, pattern = core.rename_source_key(name, renamings, converters)
         found[name] = Place(parameter)
@@ -61,21 +109,24 @@ def places(tensors: Mapping[str, TensorInfo], config: Mapping[str, Any]) -> dict
             continue
         source = next(c for c in converters if pattern in c.source_patterns)
         if number is None or not _stacks(source.operations):
-            raise CheckpointError(tensor.file, f"tensor {name!r}: transformers stores it otherwise")
-        stacks[parameter][int(number[1])][source.source_patterns.index(pattern)] = tensor
+            raise CheckpointError(where, f"tensor {name!r}: transformers stores it otherwise")
+        stacks[parameter][int(number[1])][source.source_patterns.index(pattern)] = (
+            name,
+            tuple(tensor.shape),
+        )
     for parameter, experts in stacks.items():
         for expert, parts in experts.items():
             start = 0
             for part in sorted(parts):
-                tensor = parts[part]
-                rows = slice(start, start + tensor.shape[0])
-                found[tensor.name] = Place(parameter, (expert, rows))
+                name, shape = parts[part]
+                rows = slice(start, start + shape[0])
+                found[name] = Place(parameter, (expert, rows))
                 start = rows.stop
-        _check(experts)
+        _check(experts, where)
     return found
 
 
-def stacked_shape(members: Iterable[tuple[TensorInfo, Index]]) -> tuple[int, ...]:
+def stacked_shape(members: Iterable[tuple[Shaped, Index]]) -> tuple[int, ...]:
     """The shape of the parameter that `members` make up: [experts, rows, columns]."""
     experts, rows, columns = 0, 0, 0
     for tensor, index in members:
@@ -94,13 +145,12 @@ def _stacks(operations: Iterable[Any]) -> bool:
     return steps in ([stacked], [stacked, ("Concatenate", 1)])
 
 
-def _check(experts: Mapping[int, Mapping[int, TensorInfo]]) -> None:
-    first = experts.get(0, {})
-    expected = {part: tensor.shape for part, tensor in first.items()}
+def _check(experts: Mapping[int, Mapping[int, _Named]], where: str) -> None:
+    expected = {part: shape for part, (_, shape) in experts.get(0, {}).items()}
     for number in range(len(experts)):
-        shapes = {part: tensor.shape for part, tensor in experts.get(number, {}).items()}
+        shapes = {part: shape for part, (_, shape) in experts.get(number, {}).items()}
         if shapes != expected or any(len(shape) != 2 for shape in shapes.values()):
-            tensor = next(iter(next(iter(experts.values())).values()))
+            name, _ = next(iter(next(iter(experts.values())).values()))
             raise CheckpointError(
-                tensor.file, f"expert {number} beside {tensor.name!r} is missing or of other shapes"
+                where, f"expert {number} beside {name!r} is missing or of other shapes"
             )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from prunescope.architecture import Model
+from prunescope.architecture import Model, labels
 from prunescope.errors import CheckpointError
 from prunescope.extras import require
 from prunescope.interop.hf_config import heads_divide
@@ -90,21 +90,24 @@ def _moves(
     layer = found[0] if found else None
     if found is None or layer is None:
         return
-    for axis, space in enumerate(found[1].axes):
-        place = (layer, space)
-        if place not in lengths or lengths[place] == target[place]:
+    for axis, label in enumerate(found[1].axes):
+        # Fused projections lie one behind the other on one axis.
+        parts = [(layer, space) for space in labels.parts(label)]
+        if all(place not in lengths or lengths[place] == target[place] for place in parts):
             continue
-        rows = (model.head_dim or 1) if model.family.spaces[space].unit == "head_dim" else 1
-        units: Iterable[int] = range(lengths[place])
-        if space == "heads":
-            share = _share(model, lengths, layer)
-            new_share = target[layer, "heads"] // target[layer, "kv_heads"]
-            units = [unit // share * new_share + unit % share for unit in units]
-        yield (
-            axis,
-            [unit * rows + row for unit in units for row in range(rows)],
-            target[place] * rows,
-        )
+        moved: list[int] = []
+        start = 0
+        for place in parts:
+            space = place[1]
+            rows = (model.head_dim or 1) if model.family.spaces[space].unit == "head_dim" else 1
+            units: Iterable[int] = range(lengths[place])
+            if space == "heads":
+                share = _share(model, lengths, layer)
+                new_share = target[layer, "heads"] // target[layer, "kv_heads"]
+                units = [unit // share * new_share + unit % share for unit in units]
+            moved += [start + unit * rows + row for unit in units for row in range(rows)]
+            start += target[place] * rows
+        yield axis, moved, start
 
 
 def _share(model: Model, lengths: Lengths, layer: int) -> int:

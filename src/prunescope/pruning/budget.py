@@ -95,7 +95,12 @@ def need(budget: Budget, targets: Sequence[Target], model: Model, share: Fractio
             "what is chosen among has different sizes in different layers: a budget cannot be met"
         )
     whole = _needed(budget, model, ())
-    savings = tuple(whole - _needed(budget, model, (replace(t, remove=1),)) for t in targets)
+    savings = tuple(
+        (whole - _needed(budget, model, (replace(t, remove=least),))) // least
+        for t in targets
+        # Of experts one unit cannot go alone.
+        for least in (len(t.group.experts) or 1,)
+    )
     excess = math.ceil((whole - limit) * share)
     return Need(whole - excess, excess, savings)
 

@@ -2,88 +2,25 @@
 
 A unit of the group `attention` is one KV head with its query heads (a GQA group): its rows of
 k and v, its `heads / kv_heads` times as many rows of q and columns of o. A unit of `mlp` is one
-channel: a row of gate and up, a column of down. A unit of `hidden` is one index of the hidden
-dimension in every tensor of the model, one of `layers` a whole layer.
+channel: a row of gate and up, a column of down; of experts, a channel of one of them. A unit of
+`hidden` is one index of the hidden dimension in every tensor of the model, one of `layers` a whole
+layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from prunescope.analysis.record import Gqa
-from prunescope.architecture import Model, Role, refuse_generic
+from prunescope.architecture import GroupSpec, Model, Role, labels, refuse_generic
 from prunescope.checkpoint import TensorInfo
 from prunescope.errors import ArchitectureError
 
+# From here too: who asks for groups needs both.
+from prunescope.pruning.group import Group as Group
+from prunescope.pruning.group import Member as Member
+
 HIDDEN, LAYERS = "hidden", "layers"
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One axis of one tensor that a group cuts.
-
-    Attributes:
-        axis: which axis.
-        width: how many rows (or columns) one unit has on it.
-    """
-
-    tensor: TensorInfo
-    role: Role
-    axis: int
-    width: int
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """The coupled axes of one layer, or of the whole model.
-
-    Attributes:
-        layer: None for a group of the whole model.
-        kind: `attention`, `mlp`, `hidden` or `layers`.
-        units: how many units there are to choose from.
-        parts: space → how many of its own units (heads, channels) one unit of the group has.
-        members: what is cut; the root's weight first, as in LLM-Pruner.
-        totals: space → its own units, where they are more than those in the group's units: the
-            rest stays.
-        lanes: equal runs of consecutive units of which each loses as many.
-    """
-
-    layer: int | None
-    kind: str
-    units: int
-    parts: Mapping[str, int]
-    members: tuple[Member, ...]
-    totals: Mapping[str, int] = field(default_factory=dict)
-    lanes: int = 1
-
-    def rows(self, kept: Sequence[int], width: int) -> list[int]:
-        """Indices along an axis with `width` rows a unit, for the units `kept`."""
-        return [unit * width + row for unit in kept for row in range(width)]
-
-    def left_of(self, member: Member, kept: Sequence[int]) -> list[int]:
-        """Indices along `member`'s axis that are left with the units `kept`."""
-        length = member.tensor.shape[member.axis]
-        return self.rows(kept, member.width) + list(range(self.units * member.width, length))
-
-    def left(self, kept: Sequence[int]) -> dict[str, list[int]]:
-        """Space → its own units (heads, channels) that are left with the group's units `kept`."""
-        left = {
-            space: self.rows(kept, part)
-            + list(range(self.units * part, self.totals.get(space, self.units * part)))
-            for space, part in self.parts.items()
-        }
-        whole = {space: list(range(n)) for space, n in self.totals.items() if space not in left}
-        return whole | left
-
-    @property
-    def unit_parameters(self) -> int:
-        """Stored parameters that go with one unit."""
-        return sum(
-            member.tensor.parameters // member.tensor.shape[member.axis] * member.width
-            for member in self.members
-            if member.tensor.shared_with is None
-        )
 
 
 def group_of(model: Model, layer: int, kind: str, gqa: Gqa = "group") -> Group:
@@ -99,21 +36,9 @@ def group_of(model: Model, layer: int, kind: str, gqa: Gqa = "group") -> Group:
     check_prunable(model)
     spec, spaces = model.family.groups[kind], model.family.spaces
     where = f"{model.checkpoint.path}: layer {layer}"
-    lengths: dict[str, int] = {}
-    found: list[tuple[TensorInfo, Role, int, str]] = []
-    for module in model.layers[layer].values():
-        for tensor in module.tensors:
-            for axis, space in enumerate(model.roles[tensor.name].axes):
-                if space not in spec.spaces:
-                    continue
-                length = lengths.setdefault(space, tensor.shape[axis])
-                if length != tensor.shape[axis]:
-                    raise ArchitectureError(
-                        f"{where}: {tensor.name} has {tensor.shape[axis]} {space} rows, "
-                        f"where another tensor has {length}"
-                    )
-                found.append((tensor, module.role, axis, space))
-    if set(lengths) != set(spec.spaces) or not any(role is spec.root for _, role, _, _ in found):
+    found, experts = _pieces(model, layer, spec, where)
+    lengths = {piece.space: piece.length for piece in reversed(found)}
+    if set(lengths) != set(spec.spaces) or not any(piece.role is spec.root for piece in found):
         raise ArchitectureError(f"{where}: no complete {kind}")
     unit_rows = {s: _rows_of_unit(model, spaces[s].unit, where) for s in spec.spaces}
     for space, length in lengths.items():
@@ -133,14 +58,86 @@ def group_of(model: Model, layer: int, kind: str, gqa: Gqa = "group") -> Group:
     elif len(counts) > 1 and gqa == "query":
         *_, last = counts
         parts, totals, lanes, units = {last: 1}, counts, units, counts[last]
-    members = [
-        Member(tensor, role, axis, parts[space] * unit_rows[space])
-        for tensor, role, axis, space in found
-        if space in parts
-    ]
+    elif experts:
+        lanes, units = len(experts), units * len(experts)
     # Weights before biases, the root first: the order that `first` grouping refers to.
-    members.sort(key=lambda m: (m.role is not spec.root, len(m.tensor.shape) < 2))
-    return Group(layer, kind, units, parts, tuple(members), totals, lanes)
+    found.sort(
+        key=lambda piece: (
+            piece.role is not spec.root,
+            piece.role is spec.root and piece.space != spec.spaces[0],
+            len(piece.tensor.shape) < 2,
+        )
+    )
+    members = tuple(
+        Member(
+            piece.tensor,
+            piece.role,
+            piece.axis,
+            parts[piece.space] * unit_rows[piece.space],
+            piece.start,
+            None if piece.expert is None else experts.index(piece.expert),
+        )
+        for piece in found
+        if piece.space in parts
+    )
+    return Group(layer, kind, units, parts, members, totals, lanes, experts)
+
+
+class _Piece(NamedTuple):
+    """A space's rows on an axis, from `start` on; those of one expert where it has its own."""
+
+    tensor: TensorInfo
+    role: Role
+    axis: int
+    space: str
+    start: int
+    length: int
+    expert: int | None
+
+
+def _pieces(
+    model: Model, layer: int, spec: GroupSpec, where: str
+) -> tuple[list[_Piece], tuple[int, ...]]:
+    """The rows of the group's spaces in the order of the file, fused ones last; and the experts.
+
+    Raises:
+        ArchitectureError: the axes do not agree.
+    """
+    found: list[_Piece] = []
+    fused: list[tuple[TensorInfo, Role, int, str]] = []
+    lengths: dict[str, int] = {}
+    for module in model.layers[layer].values():
+        for tensor in module.tensors:
+            for axis, label in enumerate(model.roles[tensor.name].axes):
+                if not set(labels.parts(label)) & set(spec.spaces):
+                    continue
+                if len(labels.parts(label)) > 1:
+                    fused.append((tensor, module.role, axis, label))
+                    continue
+                length = lengths.setdefault(label, tensor.shape[axis])
+                if length != tensor.shape[axis]:
+                    raise ArchitectureError(
+                        f"{where}: {tensor.name} has {tensor.shape[axis]} {label} rows, "
+                        f"where another tensor has {length}"
+                    )
+                expert = model.places[tensor.name].expert
+                found.append(_Piece(tensor, module.role, axis, label, 0, length, expert))
+    for tensor, role, axis, label in fused:
+        told = labels.solve(label, tensor.shape[axis], lengths)
+        if told is not None:
+            lengths.setdefault(*told)
+        pieces = [lengths.get(space, 0) for space in labels.parts(label)]
+        if sum(pieces) != tensor.shape[axis]:
+            raise ArchitectureError(
+                f"{where}: {tensor.name} has {tensor.shape[axis]} {label} rows, "
+                f"where other tensors leave room for {sum(pieces)}"
+            )
+        start = 0
+        for space, length in zip(labels.parts(label), pieces, strict=True):
+            found.append(_Piece(tensor, role, axis, space, start, length, None))
+            start += length
+    experts = tuple(sorted({piece.expert for piece in found if piece.expert is not None}))
+    return found, experts
 
 
 def hidden_group(model: Model) -> Group:
@@ -194,10 +191,10 @@ def _rows_of_unit(model: Model, key: str | None, where: str) -> int:
 
 
 def check_prunable(model: Model) -> None:
-    """Raise ArchitectureError where nothing tells which axes belong together, or they are fused."""
+    """Raise ArchitectureError where nothing tells which axes belong together."""
     refuse_generic(model, "prune")
     if not model.family.prunable:
         raise ArchitectureError(
             f"{model.checkpoint.path}: a {model.family.name} model can be measured, not pruned: "
-            "its projections are fused, or it has experts, or no attention like Llama's"
+            "its attention is not like Llama's, or its experts are not stored one by one"
         )

@@ -55,7 +55,8 @@ class PruningPlan:
         floor: share of its units that each layer keeps all the same.
         steps: how often scores are measured anew on what is left.
         layer_ratios: layer → kind → ratio, instead of `ratio`, `attention` and `mlp`.
-        round_to: widths (channels, the hidden size) are kept multiples of it.
+        round_to: widths (channels, the hidden size) are kept multiples of it; those of experts
+            of 8 too, which transformers computes no others of.
         budget: what is left may need this much, instead of `ratio`.
     """
 
@@ -111,6 +112,10 @@ class PruningPlan:
         return {key: value for key, value in plan.items() if key not in unused}
 
 
+# torch's grouped matrix product, by which transformers computes experts, takes rows of whole 16
+# bytes: 8 numbers of a 16-bit type.
+_EXPERT_MULTIPLE = 8
+
 # Of the keys that a plan without them means.
 _DEFAULTS: dict[str, Any] = {
     "structure": "block",
@@ -142,7 +147,8 @@ def resolve(plan: PruningPlan, model: Model) -> tuple[Target, ...]:
     if plan.structure == "layer":
         targets = (_depth(plan, model),)
     elif plan.structure == "channel":
-        hidden = Target(hidden_group(model), 0, plan.round_to)
+        has_experts = any(place.expert is not None for place in model.places.values())
+        hidden = Target(hidden_group(model), 0, _width(plan, has_experts))
         targets = (_cut(hidden, Fraction(repr(plan.ratio))),)
     else:
         targets = tuple(_blocks(plan, model))
@@ -238,7 +244,11 @@ def _check_range(kind: str, bounds: tuple[int, int], model: Model) -> None:
 
 def _step(plan: PruningPlan, group: Group) -> int:
     # Heads stay whole: rounding is for widths that are counted in rows.
-    return plan.round_to if group.kind == "mlp" else group.lanes
+    return _width(plan, bool(group.experts)) * group.lanes if group.kind == "mlp" else group.lanes
+
+
+def _width(plan: PruningPlan, has_experts: bool) -> int:
+    return math.lcm(plan.round_to, _EXPERT_MULTIPLE) if has_experts else plan.round_to
 
 
 def _least(plan: PruningPlan, group: Group) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,20 +18,22 @@ def planned(model: Model, targets: Sequence[Target]) -> Checkpoint:
     Which units go is not known yet, so tensors only have the right shapes and lengths; of
     layers the last ones go.
     """
-    cuts: dict[tuple[str, int], int] = {}
+    cuts: Counter[tuple[str, int]] = Counter()
     gone: set[int] = set()
     for target in targets:
         if target.group.kind == LAYERS:
             gone.update(list(model.layers)[target.group.units - target.remove :])
         for member in target.group.members:
-            cuts[member.tensor.name, member.axis] = target.remove * member.width
+            # Each lane loses as many; one that is not a lane of its own has them all.
+            remove = target.remove if member.lane is None else target.remove // target.group.lanes
+            cuts[member.tensor.name, member.axis] += remove * member.width
         if target.group.layer is None:
-            cuts |= _of_tied(model, target)
+            cuts.update(_of_tied(model, target))
     tensors: dict[str, TensorInfo] = {}
     for name, info in model.checkpoint.tensors.items():
         if model.place(name)[0] in gone:
             continue
-        shape = tuple(length - cuts.get((name, axis), 0) for axis, length in enumerate(info.shape))
+        shape = tuple(length - cuts[name, axis] for axis, length in enumerate(info.shape))
         owner = tensors.get(info.shared_with) if info.shared_with is not None else None
         # Layers may share a tensor that only one of them has cut.
         shared = owner.name if owner is not None and owner.shape == shape else None

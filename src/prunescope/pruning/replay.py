@@ -50,11 +50,11 @@ def _has(model: Model, layer: int, kind: str) -> bool:
 def _cut(group: Group | None, entry: GroupRecord, kind: str) -> Cut:
     if group is None or group.units != entry.units:
         raise PlanError(f"the recorded {kind} units are not this model's")
-    space, part = next(iter(group.parts.items()))
-    total = group.units * part
-    kept = sorted({index // part for index in entry.kept.get(space, ()) if index < total})
+    kept = group.units_of(entry.kept)
     if group.left(kept) != {name: list(rows) for name, rows in entry.kept.items()}:
         raise PlanError(f"the recorded {kind} indices are no whole units of this model's")
+    if group.experts and len(set(map(len, entry.kept.values()))) > 1:
+        raise PlanError(f"the recorded {kind} leaves experts of one layer different widths")
     return _made(group, kept)
 
 

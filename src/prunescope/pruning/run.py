@@ -123,7 +123,7 @@ def prune(
 def check_whole(model: Model) -> None:
     """Raise CheckpointError where something is missing: what is left would load nowhere."""
     with WeightMap() as weights:
-        as_stored(model, mapped(model, weights))
+        as_stored(model, mapped(model, weights), is_held=False)
 
 
 def removed(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from prunescope.errors import PlanError
-from prunescope.pruning.groups import Group
+from prunescope.pruning.groups import Group, Member
 from prunescope.pruning.importance import combine, unit_scores
 from prunescope.pruning.plan import Grouping
 
@@ -42,11 +42,20 @@ class Scores:
             PlanError: it says nothing of any.
         """
         members = [
-            unit_scores(self.rows[key][: group.units * member.width], member.width)
+            (member.lane, unit_scores(self._of(group, member), member.width))
             for member in group.members
-            if (key := (member.tensor.name, member.axis)) in self.rows
+            if (member.tensor.name, member.axis) in self.rows
         ]
         if not members:
             where = "" if group.layer is None else f" of layer {group.layer}"
             raise PlanError(f"there are no scores for the {group.kind}{where}")
-        return combine(members, grouping).tolist()
+        lanes = dict.fromkeys(lane for lane, _ in members)
+        return [
+            score
+            for lane in sorted(lanes, key=lambda lane: lane or 0)
+            for score in combine([each for own, each in members if own == lane], grouping).tolist()
+        ]
+
+    def _of(self, group: Group, member: Member) -> Tensor:
+        rows = self.rows[member.tensor.name, member.axis]
+        return rows[member.start :][: len(group.units_on(member)) * member.width]

@@ -64,8 +64,8 @@ def _kept(model: Model, cuts: Sequence[Cut]) -> dict[str, list[tuple[int, Sequen
         group = cut.target.group
         if len(cut.kept) == group.units:
             continue
-        for member in group.members:
-            kept[member.tensor.name].append((member.axis, group.left_of(member, cut.kept)))
+        for (name, axis), rows in group.left_by_axis(cut.kept).items():
+            kept[name].append((axis, rows))
         if group.kind == HIDDEN:
             for name, owner in model.checkpoint.shared.items():
                 kept[name] = kept[owner]
@@ -100,13 +100,13 @@ def remaining(model: Model, cuts: Sequence[Cut]) -> dict[tuple[int, str], int]:
     for layer in model.layers:
         for kind in model.family.groups:
             group = group_of(model, layer, kind)
-            for space, part in group.parts.items():
-                left[layer, space] = group.units * part
+            for space, count in group.lengths(group.units).items():
+                left[layer, space] = count
     for cut in cuts:
         group = cut.target.group
         if group.layer is not None:
-            for space, units in group.left(cut.kept).items():
-                left[group.layer, space] = len(units)
+            for space, count in group.lengths(len(cut.kept)).items():
+                left[group.layer, space] = count
     layers = kept_layers(model, cuts)
     if layers is not None:
         spaces = {space for _, space in left}

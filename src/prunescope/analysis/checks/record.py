@@ -54,8 +54,13 @@ def _group(
     gqa: Gqa,
 ) -> Iterator[Finding]:
     spec = after.model.family.groups.get(name)
-    if spec is None or set(group.kept) != set(spec.spaces) or layer not in after.model.layers:
+    known = layer in after.model.layers and spec is not None
+    spaces = [at for s in spec.spaces for _, at in after.of_space(layer, s)] if spec else []
+    if spec is None or not known or set(group.kept) != set(spaces):
         yield finding("fail", "recorded_nowhere", layer, group=name)
+        return
+    if set(spaces).isdisjoint(spec.spaces):
+        yield from _experts(after, before, layer, name, group)
         return
     first, *others = spec.spaces
     counted = others[-1] if others and gqa == "query" else first
@@ -75,6 +80,17 @@ def _group(
         pairs = tuple(unit * share + i for unit in group.kept[first] for i in range(share))
         if rest or kept != pairs:
             yield finding("fail", "record_unpaired", layer, space=space, first=first)
+
+
+def _experts(
+    after: Layout, before: Layout | None, layer: int, name: str, group: GroupRecord
+) -> Iterator[Finding]:
+    """Channels of which each expert has its own; the group's units are those of all experts."""
+    left, count = group.units - group.removed, sum(map(len, group.kept.values()))
+    if count != left:
+        yield finding("fail", "record_differs", layer, group=name, units=left, kept=count)
+    for space, kept in group.kept.items():
+        yield from _space(after, before, layer, space, kept)
 
 
 def _space(

@@ -18,6 +18,19 @@ import transformers
 PREFIX = "Pruned"
 
 
+class LayerConfig:
+    """A model's config, but for what one layer has for itself: read when a layer is computed."""
+
+    def __init__(self, whole: Any, **own: Any) -> None:
+        self.__dict__.update(own, whole=whole)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "whole" or name.startswith("__"):
+            # Copying and pickling look for these on an object that has nothing yet.
+            raise AttributeError(name)
+        return getattr(self.whole, name)
+
+
 class PrunedLayers:
     """Put before a stock class: layers with the shapes that their own configs say."""
 
@@ -27,13 +40,16 @@ class PrunedLayers:
         config = model.config
         layers = model.base_model.layers
         for number, own in enumerate(config.per_layer_config):
-            layer = type(layers[number])(own, number)
+            layer, heads = type(layers[number])(own, number), own.num_attention_heads
             layer.apply(model._init_weights)
             for module in layer.modules():
                 if getattr(module, "config", None) is own:
                     # Its sizes are taken. What can still change is the model's: a copy would
                     # not notice another attention implementation.
                     module.config = config
+                    if hasattr(module, "qkv_proj"):
+                        # Divided by the head count of its config, in every forward pass.
+                        module.config = LayerConfig(config, num_attention_heads=heads)
             layers[number] = layer
 
 
