@@ -10,7 +10,6 @@ from typing import get_args
 
 import prunescope
 from prunescope.analysis.checks import check
-from prunescope.architecture import load_family
 from prunescope.report import messages
 from prunescope.report.verify import GROUPS
 
@@ -46,7 +45,6 @@ def literals(name: str, place: int) -> set[str]:
 
 # What may stand in the braces of each key that is put together, from where it is defined.
 PARTS = {
-    "prune_{}": set(load_family("llama").groups),
     "check_{}": literals("judged", 1) | literals("_engine", 0),
     "source_{}": set(get_args(check.Source)),
     "verdict_{}": set(get_args(check.Verdict)),

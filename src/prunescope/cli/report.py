@@ -56,7 +56,7 @@ def subcommand(say: Messages) -> click.Command:
     @click.argument("pruned", nargs=-1, required=True)
     @click.option("--output", "-o", default=DEFAULT_OUTPUT, show_default=True, type=path,
                   help=say("help_report_output"))  # fmt: skip
-    @click.option("--eval", "evaluations", multiple=True, type=path, help=say("help_eval"))
+    @click.option("--eval", "evaluations", multiple=True, type=path, help=say("help_report_eval"))
     @click.option("--trace", is_flag=True, help=say("help_report_trace"))
     @click.option("--weights", is_flag=True, help=say("help_weights"))
     @click.option("--sha256", is_flag=True, help=say("help_sha256"))

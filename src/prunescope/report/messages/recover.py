@@ -66,7 +66,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "weight of the teacher; the rest is the text's",
     ),
     "help_save_steps": ("检查点之间的步数", "steps between checkpoints"),
-    "help_resume": (
+    "help_recover_resume": (
         "从输出目录中的最后一个检查点继续",
         "go on from the last checkpoint in the output folder",
     ),

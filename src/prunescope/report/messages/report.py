@@ -112,7 +112,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "one or more pruned models. It opens without a network.\n\nExample: {example}",
     ),
     "help_report_output": ("HTML 文件的路径", "where to write the HTML file"),
-    "help_eval": (
+    "help_report_eval": (
         "prunescope eval --json 写出的文件; 可多次给出",
         "a file that prunescope eval --json wrote; may be given several times",
     ),
