@@ -12,8 +12,8 @@ PRUNER_TYPE="${PRUNER_TYPE:-taylor}"
 # Half-open layer range: LAYER_END is the first layer not pruned.
 LAYER_START="${LAYER_START:-3}"
 LAYER_END="${LAYER_END:-27}"
-# Steps of 8 × 128 tokens; a real recovery takes hundreds.
-RECOVERY_STEPS="${RECOVERY_STEPS:-10}"
+# Steps of 4 × 128 tokens; a real recovery takes hundreds.
+RECOVERY_STEPS="${RECOVERY_STEPS:-20}"
 EVAL_TOKENS="${EVAL_TOKENS:-4096}"
 NEW_TOKENS="${NEW_TOKENS:-32}"
 GGUF_TYPE="${GGUF_TYPE:-f16}"
@@ -37,10 +37,10 @@ step "1/5 剪枝" "1/5 Pruning"
 
 step "2/5 恢复 (LoRA)" "2/5 Recovery (LoRA)"
 "$prunescope" recover "$pruned" --output "$recovered" --max-steps "$RECOVERY_STEPS" \
-    --batch-size 8 --cutoff 128 --learning-rate 0.0005
+    --batch-size 4 --cutoff 128 --learning-rate 0.002
 
 step "3/5 评测" "3/5 Evaluation"
-measure=(--max-tokens "$EVAL_TOKENS" --speed --context 128 --repeats 3
+measure=(--max-tokens "$EVAL_TOKENS" --window 512 --speed --context 128 --repeats 3
     --new-tokens "$NEW_TOKENS" --json)
 "$prunescope" eval "$pruned" --original "$ORIGINAL_MODEL" "${measure[@]}" >"$OUT/eval.json"
 "$prunescope" eval "$recovered" "${measure[@]}" >"$OUT/eval_recovered.json"
