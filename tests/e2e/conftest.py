@@ -42,6 +42,7 @@ def scripts_in(folder: Path) -> Path:
     """`folder` with the scripts and the environment that these tests run in."""
     for name in SCRIPTS:
         shutil.copy2(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "examples", folder / "examples")
     (folder / ".venv").symlink_to(sys.prefix, target_is_directory=True)
     return folder
 

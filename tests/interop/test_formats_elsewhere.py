@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import prunescope
 from prunescope.checkpoint import open_checkpoint
 from tests.support.elsewhere import run_elsewhere
 from tests.support.pruning import described, plan, prune_tiny
+from tests.support.scripts import environment
 from tests.support.tiny import SHAPE, tiny_folder
 from tests.support.uneven import FAMILIES, TOKENS, pruned_folder
 
@@ -71,6 +74,19 @@ model(tokens, labels=tokens).loss.backward()
 assert tokenizer("Water boils when").input_ids
 torch.save(model(tokens).logits.detach(), sys.argv[1])
 """
+OURS = """
+import sys
+import torch
+import prunescope
+
+found = {}
+for path in sys.argv[2:]:
+    model = prunescope.load(path)
+    with torch.no_grad():
+        found[path] = model(torch.arange(3, 63, 2)[None]).logits
+    model.generate(torch.arange(3, 23, 2)[None], max_new_tokens=3)
+torch.save(found, sys.argv[1])
+"""
 DECI = """
 import json
 from transformers import AutoConfig
@@ -106,6 +122,17 @@ def test_transformers_loads_layers_that_differ_with_the_code_beside_them(tmp_pat
         assert (again / "model.safetensors").exists()
     for family in ("llama", "mistral"):
         torch.testing.assert_close(logits_here(tmp_path / family), expected[str(tmp_path / family)])
+
+
+def test_prunescope_loads_them_in_a_process_that_did_not_prune(tmp_path: Path) -> None:
+    expected = {str(tmp_path / f): pruned_folder(tmp_path / f, f) for f in ("llama", "mistral")}
+    subprocess.run(
+        [sys.executable, "-c", OURS, tmp_path / "logits", *expected], env=environment(), check=True
+    )
+    found = torch.load(tmp_path / "logits", weights_only=True)
+    assert found.keys() == expected.keys()
+    for path, logits in expected.items():
+        torch.testing.assert_close(found[path], logits)
 
 
 def test_a_padded_model_is_a_stock_model(tmp_path: Path) -> None:

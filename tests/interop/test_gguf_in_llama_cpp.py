@@ -12,10 +12,22 @@ import torch
 import prunescope
 from prunescope.interop.gguf_export import export_gguf
 from tests.interop.test_gguf_export import LLAMA3, pruned
+from tests.support.elsewhere import run_elsewhere
 from tests.support.tiny import BIASES, tiny_folder, tiny_tokenizer
 
 llama_cpp = pytest.importorskip("llama_cpp", reason="make test-interop installs llama-cpp-python")
 TEXT = "In 1789, the  people's revolution\n\n began; don't panic! ünïcode"
+ALONE = """
+import numpy as np
+from llama_cpp import Llama
+
+engine = Llama(sys.argv[2], n_ctx=128, logits_all=True, verbose=False, n_threads=1)
+ids = engine.tokenize(b"In 1789, the people's revolution", add_bos=False)
+engine.eval(ids)
+np.savez(sys.argv[1], ids=ids, logits=np.array(engine.scores[: len(ids)]))
+engine.close()
+assert "torch" not in sys.modules
+"""
 MODELS: dict[str, dict[str, Any]] = {
     "llama": {},
     "tied": {"tie_word_embeddings": True},
@@ -54,6 +66,19 @@ def test_layers_that_differ_err_no_more_than_layers_that_do_not(tmp_path: Path, 
     # q and k alone would make it 0.3 and more.
     assert control < 5e-3
     assert found < 5e-3
+
+
+def test_layers_that_differ_need_nothing_but_llama_cpp(tmp_path: Path) -> None:
+    folder = pruned(tmp_path)
+    export_gguf(folder, tmp_path / "m.gguf", "f32")
+    run_elsewhere(ALONE, tmp_path / "found.npz", tmp_path / "m.gguf", home=tmp_path)
+    found = np.load(tmp_path / "found.npz")
+    assert (
+        found["ids"].tolist() == tiny_tokenizer()("In 1789, the people's revolution")["input_ids"]
+    )
+    with torch.no_grad():
+        wanted = prunescope.load(folder)(torch.from_numpy(found["ids"])[None]).logits[0].numpy()
+    assert np.abs(found["logits"] - wanted).max() < 5e-3 * np.abs(wanted).max()
 
 
 def test_greedy_tokens_are_the_same(tmp_path: Path) -> None:

@@ -5,14 +5,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from prunescope.evaluation.harness import TaskScore
+from prunescope.recovery.blocks import Blocks
+from prunescope.recovery.plan import RecoveryPlan
+from prunescope.recovery.run import Recovery
+from prunescope.report.eval_json import evaluations_json
+from prunescope.report.recover import recovery_json
+from tests.cli.test_eval import ASKED, FOUND
 from tests.support.adapters import lora_config, save_adapter
 from tests.support.commands import prunescope
+from tests.support.pruning import described
 from tests.support.scripts import ROOT, run_script
 from tests.support.sparse import LlamaShape, llama_shapes, write_model
 from tests.support.verify import pruned_pair
@@ -134,6 +143,19 @@ def test_cost(folder: Path) -> None:
 
 def test_trace(folder: Path) -> None:
     check("trace", [printed(folder, "trace", "original", "pruned")], "prunescope.trace/1")
+
+
+def test_evaluation() -> None:
+    # What measuring gives is held to its figures elsewhere; here to be described.
+    scored = replace(FOUND[0], scores=(TaskScore("arc_easy", "acc", 0.5, 0.01),))
+    check("eval", [evaluations_json([scored, FOUND[1]], ASKED, "cpu")], "prunescope.eval/1")
+
+
+def test_recovery(folder: Path) -> None:
+    pruned, original = described(folder / "pruned"), described(folder / "original")
+    done = Recovery(RecoveryPlan(), Blocks("embedded", ((1, 2),), "00"), 2, 64, 3.0, 2.0)
+    text = recovery_json(done, pruned, original, Path("recovered"))
+    check("recover", [text], "prunescope.recovery/1")
 
 
 def test_every_command_with_json_is_described() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from prunescope.analysis.devices import devices
+from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
 
@@ -42,16 +43,15 @@ def subcommand(say: Messages) -> click.Command:
     @click.option("--generate", is_flag=True, help=say("help_generate"))
     @click.option("--prompt", "prompts", multiple=True, help=say("help_prompt"))
     @click.option("--device", help=say("help_eval_on"))
-    @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
-    @click.option("--quiet", is_flag=True, help=say("help_quiet"))
+    @output_options(say)
     @language_option(say)
-    def command(model: str, **options: Any) -> None:
-        _eval(say, model, options)
+    def command(model: str, output: Output, **options: Any) -> None:
+        _eval(say, model, output, options)
 
     return command
 
 
-def _eval(say: Messages, path: str, options: dict[str, Any]) -> None:
+def _eval(say: Messages, path: str, output: Output, options: dict[str, Any]) -> None:
     from prunescope.architecture import describe
     from prunescope.checkpoint import open_checkpoint
     from prunescope.extras import require
@@ -69,7 +69,7 @@ def _eval(say: Messages, path: str, options: dict[str, Any]) -> None:
     from prunescope.interop.devices import choose_device
     from prunescope.report.progress import progress
 
-    device, quiet = choose_device(options["device"]), options["quiet"]
+    device, quiet = choose_device(options["device"]), output.quiet
     load = None
     if options["speed"]:
         load = Load(options["batch"], options["context"], options["new_tokens"], options["repeats"])
@@ -95,15 +95,14 @@ def _eval(say: Messages, path: str, options: dict[str, Any]) -> None:
         lambda steps: progress(say("measuring_perplexity"), steps, quiet),
         lambda steps: progress(say("measuring_speed"), steps, quiet),
     )  # fmt: skip
-    if options["as_json"]:
+    if output.medium == "json":
         from prunescope.report.eval_json import evaluations_json
 
-        click.echo(evaluations_json(found, asked, device))
+        output.data(evaluations_json(found, asked, device))
         return
-    from prunescope.report.console import Screen
     from prunescope.report.evaluation import print_evaluations
 
-    print_evaluations(found, asked, device, Screen(), say)
+    print_evaluations(found, asked, device, output.screen(), say)
 
 
 def _harness(tasks: str | None, limit: int | None, is_quiet: bool) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
 
@@ -24,7 +25,7 @@ def subcommand(say: Messages) -> click.Command:
 
     @click.command("recover", help=say("help_recover", example=example))
     @click.argument("model")
-    @click.option("--output", required=True, type=click.Path(path_type=Path),
+    @click.option("--output", "folder", required=True, type=click.Path(path_type=Path),
                   help=say("help_recover_output"))  # fmt: skip
     @click.option("--text", help=say("help_recover_text"))
     @click.option("--epochs", default=2, show_default=True, type=whole, help=say("help_epochs"))
@@ -56,16 +57,17 @@ def subcommand(say: Messages) -> click.Command:
     @click.option("--seed", default=42, show_default=True, type=click.IntRange(0, 2**32 - 1),
                   help=say("help_seed"))  # fmt: skip
     @click.option("--device", type=click.Choice(["cpu", "cuda"]), help=say("help_train_on"))
-    @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
-    @click.option("--quiet", is_flag=True, help=say("help_quiet"))
+    @output_options(say)
     @language_option(say)
-    def command(model: str, **options: Any) -> None:
-        _recover(say, model, options)
+    def command(model: str, folder: Path, output: Output, **options: Any) -> None:
+        _recover(say, model, folder, output, options)
 
     return command
 
 
-def _recover(say: Messages, path: str, options: dict[str, Any]) -> None:
+def _recover(
+    say: Messages, path: str, folder: Path, output: Output, options: dict[str, Any]
+) -> None:
     from prunescope.architecture import describe
     from prunescope.checkpoint import open_checkpoint
     from prunescope.extras import require
@@ -98,21 +100,20 @@ def _recover(say: Messages, path: str, options: dict[str, Any]) -> None:
     from prunescope.interop.devices import choose_device
     from prunescope.recovery.blocks import blocks_of
     from prunescope.recovery.run import check_recovery, recover
-    from prunescope.report.console import Screen
     from prunescope.report.progress import progress
     from prunescope.report.recover import print_recovery, print_recovery_plan, recovery_json
 
-    device, output, resumed = choose_device(options["device"]), options["output"], options["resume"]
-    check_recovery(model, output, teacher, resumed)
+    device, resumed = choose_device(options["device"]), options["resume"]
+    check_recovery(model, folder, teacher, resumed)
     blocks = blocks_of(model, documents(options["text"], "calibration"), plan.cutoff)
-    screen = Screen()
-    if not options["as_json"]:
+    screen = output.screen()
+    if output.medium != "json":
         print_recovery_plan(model, plan, blocks, teacher, device, screen, say)
     found = recover(
-        model, plan, blocks, output, device, teacher, resumed,
-        lambda steps: progress(say("recovering"), steps, options["quiet"]),
+        model, plan, blocks, folder, device, teacher, resumed,
+        lambda steps: progress(say("recovering"), steps, output.quiet),
     )  # fmt: skip
-    if options["as_json"]:
-        click.echo(recovery_json(found, model, teacher, output))
+    if output.medium == "json":
+        output.data(recovery_json(found, model, teacher, folder))
         return
-    print_recovery(found, output, screen, say)
+    print_recovery(found, folder, screen, say)
