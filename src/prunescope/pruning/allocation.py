@@ -173,11 +173,13 @@ def _best(parts: Sequence[_Part], wanted: int) -> list[int]:
 def _rate(parts: Sequence[_Part], wanted: int) -> float:
     """What one more saved costs, where items could go in pieces."""
     ratios = sorted((item.loss / item.saving, item.saving) for p in parts for item in p.items)
+    rate = 0.0
     for ratio, saving in ratios:
-        wanted -= saving
         if wanted <= 0:
             break
-    return max(0.0, ratio)
+        rate = max(0.0, ratio)
+        wanted -= saving
+    return rate
 
 
 def _within_reach(parts: Sequence[_Part], prices: Sequence[_Array], wanted: int) -> float:
@@ -196,7 +198,7 @@ def _within_reach(parts: Sequence[_Part], prices: Sequence[_Array], wanted: int)
 
 
 def _least(part: _Part, rests: _Array) -> tuple[_Array, _Array]:
-    """For each of `rests`, the option that saves it at the least loss, and that loss or infinity."""
+    """For each of `rests`, the option that saves it at the least loss; that loss, or infinity."""
     first = np.searchsorted(part.savings, rests)
     option = np.minimum(first, len(part.savings) - 1)
     return option, np.where(first == option, part.losses[option], np.inf)
