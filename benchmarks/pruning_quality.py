@@ -1,76 +1,134 @@
-"""Does Taylor importance choose better than chance and than L2? Perplexity at the same ratio.
+"""Which importance and which way to share the removal out keeps most? Perplexity at equal size.
 
-python benchmarks/pruning_quality.py [MODEL]
+python benchmarks/pruning_quality.py [MODEL] [--scores FOLDER] [--measures NAME …]
 
-Prunes SmolLM2-135M-Instruct (made if it is not there) at ratio 0.25 in layers 3..26 by each
-measure, random with five seeds, and prints the perplexity of each result on the embedded
-evaluation text (20 windows of 512 tokens), without any retraining.
+Prunes SmolLM2-135M-Instruct (made if it is not there) in layers 3..26 to a sparsity of 0.165 by
+each measure (random with three seeds) and each method of `prune --search`, and prints the
+perplexity of each result on the embedded evaluation text, without any retraining. Each measure is
+taken once, on 10 windows of 64 and of 128 tokens; `--scores` keeps what was measured.
 """
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
-from contextlib import nullcontext
+import tempfile
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from statistics import fmean
 
 from prunescope import load
-from prunescope.architecture import describe
+from prunescope.architecture import Model, describe
 from prunescope.checkpoint import open_checkpoint
+from prunescope.checkpoint.weights import WeightMap
 from prunescope.data import embedded_text
 from prunescope.evaluation.perplexity import cut_windows, perplexity
-from prunescope.interop.hf import load_tokenizer
+from prunescope.interop.hf import token_ids
+from prunescope.pruning.budget import Budget
 from prunescope.pruning.calibration import choose_windows
 from prunescope.pruning.plan import PruningPlan, resolve
-from prunescope.pruning.run import Pruned, prune
+from prunescope.pruning.run import Pruned
+from prunescope.pruning.scores import Scores
+from prunescope.pruning.scores_file import load_scores, save_scores
+from prunescope.pruning.scoring import Computing, all_axes, axes_of, score
+from prunescope.pruning.search import METHODS, UnitScores, tried
+from prunescope.pruning.selection import unit_scores
 
 DEMO = Path("models/SmolLM2-135M-Instruct")
-SEEDS = (0, 1, 2, 3, 4)
+LAYERS = (3, 27)
+SEEDS = (0, 1, 2)
+LENGTHS = (64, 128)
+FORMS = ("param_first", "vectorize", "param_second", "param_mix")
+MEASURES = ("random", "l1", "l2", "wanda", "flap", *(f"taylor-{form}" for form in FORMS))
+
+
+def plan_of(measure: str, length: int, sparsity: float) -> PruningPlan:
+    importance, _, form = measure.partition("-")
+    return PruningPlan(
+        0.0,
+        LAYERS,
+        LAYERS,
+        importance,  # type: ignore[arg-type]  # one of MEASURES
+        form or "param_first",  # type: ignore[arg-type]  # one of FORMS
+        example_length=length,
+        budget=Budget("sparsity", sparsity),
+    )
+
+
+def scored(model: Model, plan: PruningPlan, file: Path) -> Scores:
+    """Read from `file`, or measured and written to it."""
+    targets = resolve(replace(plan, budget=None), model)
+    if file.exists():
+        return load_scores(file, plan, model.checkpoint, axes_of(targets))[0]
+    calibration = None
+    if plan.is_calibrated:
+        tokens = token_ids(model, embedded_text("calibration"))
+        calibration = choose_windows(
+            tokens, plan.examples, plan.example_length, plan.seed, "embedded"
+        )
+    with WeightMap() as weights:
+        axes = all_axes(model)
+        scores = score(model.checkpoint, axes, plan, calibration, weights, Computing())
+    record = None if calibration is None else calibration.record
+    save_scores(file, scores, plan, model.checkpoint, record)
+    return scores
+
+
+def by_unit(model: Model, plan: PruningPlan, scores: Scores) -> UnitScores:
+    targets = resolve(replace(plan, budget=None), model)
+    units = unit_scores(plan, targets, scores)
+    return {(t.group.layer or 0, t.group.kind): u for t, u in zip(targets, units, strict=True)}
 
 
 def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DEMO
-    if folder == DEMO:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path, nargs="?", default=DEMO)
+    parser.add_argument("--scores", type=Path, help="folder to keep scores in")
+    parser.add_argument("--measures", nargs="+", choices=MEASURES, default=MEASURES)
+    parser.add_argument("--lengths", nargs="+", type=int, default=LENGTHS)
+    parser.add_argument("--sparsity", type=float, default=0.165)
+    parser.add_argument("--windows", type=int, default=4, help="of 512 tokens, to evaluate on")
+    options = parser.parse_args()
+    if options.model == DEMO:
         command = [sys.executable, "-m", "prunescope", "demo-model", str(DEMO)]
         subprocess.run(command, check=True)
-    tokenizer = load_tokenizer(folder)
-    texts = {
-        part: tokenizer(embedded_text(part))["input_ids"] for part in ("calibration", "evaluation")
-    }
-    windows = cut_windows(texts["evaluation"], 512)
-    model = describe(open_checkpoint(folder))
+    model = describe(open_checkpoint(options.model))
+    tokens = token_ids(model, embedded_text("evaluation"))
+    windows = cut_windows(tokens, 512)[: options.windows]
 
-    def pruned(importance: str, form: str = "param_first", seed: int = 42) -> Pruned:
-        plan = PruningPlan(0.25, (3, 27), (3, 27), importance, form, seed=seed)
-        calibration = choose_windows(
-            texts["calibration"], plan.examples, plan.example_length, plan.seed, "embedded"
-        )
-        return prune(
-            model,
-            plan,
-            resolve(plan, model),
-            calibration,
-            "cpu",
-            lambda _: nullcontext(lambda: None),
-        )
+    def judge(pruned: Pruned) -> float:
+        return perplexity(pruned.network("cpu"), windows).value
 
-    def measure(importance: str, form: str = "param_first", seed: int = 42) -> float:
-        return perplexity(pruned(importance, form, seed).network("cpu"), windows).value
+    def row(name: str, plan: PruningPlan, scores: Scores) -> list[float]:
+        units, found = by_unit(model, plan, scores), []
+        for method in METHODS if plan.importance != "random" else METHODS[:1]:
+            each = tried(model, plan, (LAYERS, LAYERS), method, Fraction(1), units, judge)
+            if each is None:
+                raise SystemExit(f"{method} cannot remove {options.sparsity}")
+            found.append(each.perplexity)
+        print(f"| {name} |" + "".join(f" {value:.2f} |" for value in found), flush=True)
+        return found
 
-    parameters = pruned("random").parameters
-    print(f"{folder.name}: {parameters.original:,} -> {parameters.pruned:,} parameters")
-    print(f"{'unpruned':24} {perplexity(load(folder), windows).value:10.2f}")
-    taylor = measure("taylor")
-    print(f"{'taylor param_first':24} {taylor:10.2f}")
-    print(f"{'taylor vectorize':24} {measure('taylor', 'vectorize'):10.2f}")
-    randoms = [measure("random", seed=seed) for seed in SEEDS]
-    spread = f"({min(randoms):.2f} to {max(randoms):.2f})"
-    print(f"{'random, mean of 5 seeds':24} {fmean(randoms):10.2f}  {spread}")
-    print(f"{'l1':24} {measure('l1'):10.2f}")
-    l2 = measure("l2")
-    print(f"{'l2':24} {l2:10.2f}")
-    print(f"random / taylor = {fmean(randoms) / taylor:.4f}, l2 / taylor = {l2 / taylor:.4f}")
+    unpruned = perplexity(load(options.model), windows).value
+    print(f"{options.model.name}, sparsity {options.sparsity}, {len(windows)} × 512 tokens")
+    print(f"| unpruned | {unpruned:.2f} |\n| measure | {' | '.join(METHODS)} |", flush=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.scores or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        for length in options.lengths:
+            for measure in options.measures:
+                plan = plan_of(measure, length, options.sparsity)
+                if measure == "random" and length == options.lengths[0]:
+                    plans = [replace(plan, seed=seed) for seed in SEEDS]
+                    values = [row(f"random, seed {p.seed}", p, Scores({}))[0] for p in plans]
+                    print(f"| random, mean | {fmean(values):.2f} |", flush=True)
+                elif plan.is_calibrated:
+                    file = folder / f"{measure}-{length}.safetensors"
+                    row(f"{measure}, 10 × {length}", plan, scored(model, plan, file))
+                elif measure != "random" and length == options.lengths[0]:
+                    row(measure, plan, scored(model, plan, folder / f"{measure}.safetensors"))
 
 
 if __name__ == "__main__":

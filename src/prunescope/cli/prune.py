@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from prunescope.architecture import Model
     from prunescope.interop.padding import Padding
     from prunescope.pruning.calibration import CalibrationSet
-    from prunescope.pruning.plan import PruningPlan
+    from prunescope.pruning.plan import Importance, PruningPlan
     from prunescope.pruning.run import Pruned
     from prunescope.pruning.scoring import Computing
     from prunescope.pruning.targets import Target
@@ -39,22 +39,24 @@ def script(say: Messages) -> click.Command:
         "--block_mlp_layer_start 3 --block_mlp_layer_end 30 --block_attention_layer_start 3 "
         "--block_attention_layer_end 30 --pruner_type taylor --save_model"
     )
-    return _command(say, "llama3.py", example, "bin")
+    return _command(say, "llama3.py", example, "bin", "l2")
 
 
 def subcommand(say: Messages) -> click.Command:
-    """`prunescope prune`: the same options."""
+    """`prunescope prune`: the same options; by default it scores by what keeps more."""
     example = (
         "prunescope prune --base_model Llama-3-8B-Instruct --pruning_ratio 0.25 "
         "--block_mlp_layer_start 3 --block_mlp_layer_end 30 --block_attention_layer_start 3 "
         "--block_attention_layer_end 30 --save_model"
     )
-    return _command(say, "prune", example, "hf")
+    return _command(say, "prune", example, "hf", "taylor")
 
 
-def _command(say: Messages, name: str, example: str, form: Format) -> click.Command:
+def _command(
+    say: Messages, name: str, example: str, form: Format, importance: Importance
+) -> click.Command:
     @click.command(name, help=say("help_prune", example=example))
-    @options(say, form)
+    @options(say, form, importance)
     @language_option(say)
     @click.pass_context
     def command(context: click.Context, /, **values: Any) -> None:

@@ -16,7 +16,7 @@ from prunescope.report.messages import Messages
 
 if TYPE_CHECKING:
     from prunescope.pruning.budget import Budget
-    from prunescope.pruning.plan import PruningPlan, Structure
+    from prunescope.pruning.plan import Importance, PruningPlan, Structure
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _GROUPING = ("sum", "mean", "max", "prod", "first")
@@ -42,8 +42,13 @@ _BELONGS = {
 }
 
 
-def options(say: Messages, form: Format) -> Callable[[_F], _F]:
-    """Decorate a command with the pruner's options; `form` is what it saves by default."""
+def options(say: Messages, form: Format, importance: Importance) -> Callable[[_F], _F]:
+    """Decorate a command with the pruner's options.
+
+    Args:
+        form: what it saves by default.
+        importance: how it scores by default.
+    """
     option = partial(click.option, show_default=True)
     whole = click.IntRange(min=1)
     file = click.Path(path_type=Path)
@@ -51,7 +56,7 @@ def options(say: Messages, form: Format) -> Callable[[_F], _F]:
         option("--base_model", required=True, type=click.Path(), help=say("help_base_model")),
         option("--save_ckpt_log_name", default="llama_prune", help=say("help_save_name")),
         option("--pruning_ratio", default=0.5, help=say("help_pruning_ratio")),
-        *scoring_options(say),
+        *scoring_options(say, importance),
         option("--grouping_strategy", default="sum", type=click.Choice(_GROUPING),
                help=say("help_grouping")),
         option("--block_wise", is_flag=True, help=say("help_block_wise")),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from prunescope.architecture import Model
     from prunescope.pruning.calibration import CalibrationRecord, CalibrationSet
-    from prunescope.pruning.plan import PruningPlan, Target
+    from prunescope.pruning.plan import Importance, PruningPlan, Target
     from prunescope.pruning.scores import Scores
     from prunescope.pruning.scoring import Computing
 
@@ -25,11 +25,11 @@ TAYLOR = ("vectorize", "param_first", "param_second", "param_mix")
 _DTYPES = ("float32", "bfloat16", "float16")
 
 
-def scoring_options(say: Messages) -> list[Callable[[Any], Any]]:
-    """The options that say how importance is measured."""
+def scoring_options(say: Messages, importance: Importance) -> list[Callable[[Any], Any]]:
+    """The options that say how importance is measured; `importance` is how by default."""
     option = partial(click.option, show_default=True)
     return [
-        option("--pruner_type", default="l2", type=click.Choice(IMPORTANCE),
+        option("--pruner_type", default=importance, type=click.Choice(IMPORTANCE),
                help=say("help_pruner_type")),
         option("--taylor", default="param_first", type=click.Choice(TAYLOR),
                help=say("help_taylor")),

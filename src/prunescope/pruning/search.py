@@ -84,7 +84,7 @@ def search(
     scores: UnitScores,
     judge: Callable[[Pruned], float],
 ) -> Search:
-    """Try scopes and methods at the budget, then the best scope at half and half again as much.
+    """Try scopes and methods at the budget, then the best of them at half and half again as much.
 
     Args:
         plan: block-wise, with a budget, in one step.
@@ -101,22 +101,21 @@ def search(
         each
         for scope in scopes(plan)
         for method in METHODS
-        if (each := _tried(model, plan, scope, method, Fraction(1), scores, judge)) is not None
+        if (each := tried(model, plan, scope, method, Fraction(1), scores, judge)) is not None
     ]
     best = Search(0, tuple(found)).best
     scope = best.attention, best.mlp
     for level in LEVELS:
-        for method in METHODS:
-            other = _tried(model, plan, scope, method, level, scores, judge)
-            if other is not None:
-                found.append(other)
+        other = tried(model, plan, scope, best.method, level, scores, judge)
+        if other is not None:
+            found.append(other)
     found.sort(key=lambda c: (c.parameters, c.perplexity))
     return Search(model.checkpoint.parameters, tuple(found))
 
 
 def tries(plan: PruningPlan) -> int:
     """How many candidates there are at most."""
-    return (len(list(scopes(plan))) + len(LEVELS)) * len(METHODS)
+    return len(list(scopes(plan))) * len(METHODS) + len(LEVELS)
 
 
 Scope = tuple["tuple[int, int] | None", "tuple[int, int] | None"]
@@ -135,7 +134,7 @@ def scopes(plan: PruningPlan) -> Iterator[Scope]:
         yield (a, b - cut[0]), (c, d - cut[1])
 
 
-def _tried(
+def tried(
     model: Model,
     plan: PruningPlan,
     scope: Scope,
@@ -144,8 +143,18 @@ def _tried(
     scores: UnitScores,
     judge: Callable[[Pruned], float],
 ) -> Candidate | None:
-    """None where the scope has not enough to remove."""
-    assert plan.budget is not None
+    """Prune by one method within one scope, and judge; None where there is not enough to remove.
+
+    Args:
+        plan: with a budget.
+        level: share of the removal that the budget asks for.
+        scores, judge: as of `search`.
+
+    Raises:
+        PlanError: the plan has no budget.
+    """
+    if plan.budget is None:
+        raise PlanError("a search needs a budget")
     attention, mlp = scope
     # Floors hold for all methods but the first, which cuts every layer alike.
     wanted = replace(plan, budget=None, ratio=0.0, everywhere=method != "uniform")
