@@ -230,8 +230,8 @@ def _combined(
         )
         if option == len(part.counts) - 1 or sum(len(each[0]) for each in best) > _HELD:
             best = [_unbeaten(tuple(np.concatenate(each) for each in zip(*best, strict=True)))]
-    (found,) = best
-    return found[:3], found[3:]
+    ((saved, lost, paid, before, taken),) = best
+    return (saved, lost, paid), (before, taken)
 
 
 def _unbeaten(states: tuple[_Array, ...]) -> tuple[_Array, ...]:
