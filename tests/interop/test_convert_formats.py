@@ -161,6 +161,15 @@ def test_channels_that_deci_would_round_are_refused(pruned: Path, tmp_path: Path
 @pytest.mark.parametrize("form", ["bin", "llm_pruner", "deci"])
 def test_a_model_that_nobody_knows_is_only_copied(tmp_path: Path, form: Format) -> None:
     torch.save({"w": torch.ones(2)}, tmp_path / "lone.bin")
-    with pytest.raises(ArchitectureError, match="unknown architecture"):
+    with pytest.raises(ArchitectureError, match="no table knows these tensor names: the format"):
         convert(tmp_path / "lone.bin", tmp_path / "out", form=form)
     assert convert(tmp_path / "lone.bin", tmp_path / "out").tensors == 1
+
+
+def test_config_json_of_a_model_that_nobody_knows_is_copied(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    torch.save({"blocks.0.w": torch.ones(2)}, source / "pytorch_model.bin")
+    (source / "config.json").write_text('{"model_type": "of tomorrow"}')
+    assert convert(source, tmp_path / "out").tensors == 1
+    assert (tmp_path / "out" / "config.json").read_text() == '{"model_type": "of tomorrow"}'

@@ -167,6 +167,9 @@ def _needed_config(checkpoint: Checkpoint) -> dict[str, Any] | None:
         lengths = lengths_of(model)
     except (ArchitectureError, CheckpointError):
         return None
+    if not lengths:
+        # No table knows it, or its layers have nothing that pruning would change.
+        return None
     config = config_for(model, lengths)
     if PER_LAYER not in config and _is_stated(checkpoint):
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from prunescope.analysis.record import RECORD
-from prunescope.architecture import describe
+from prunescope.architecture import describe, refuse_generic
 from prunescope.checkpoint import Checkpoint
 from prunescope.checkpoint.gguf_config import PER_LAYER
 from prunescope.checkpoint.weights import WeightMap
@@ -32,6 +32,7 @@ def export_to(
         CheckpointError: it has no config.json, or is quantised, or `form` cannot express it.
     """
     model = describe(checkpoint)
+    refuse_generic(model, f"the format {form}")
     if not checkpoint.config:
         raise CheckpointError(checkpoint.path, "no config.json beside the weights")
     # What is packed cannot be cut or padded, and a plain state dict would not say how to unpack it.
