@@ -15,6 +15,7 @@ import prunescope
 from prunescope.errors import ArchitectureError, CheckpointError
 from prunescope.interop.convert import convert
 from prunescope.interop.formats import Format
+from tests.support.families import family_folder
 from tests.support.pruning import described, plan, prune_tiny
 from tests.support.tiny import edit_json, tiny_folder
 from tests.support.uneven import TOKENS
@@ -164,6 +165,16 @@ def test_a_model_that_nobody_knows_is_only_copied(tmp_path: Path, form: Format) 
     with pytest.raises(ArchitectureError, match="no table knows these tensor names: the format"):
         convert(tmp_path / "lone.bin", tmp_path / "out", form=form)
     assert convert(tmp_path / "lone.bin", tmp_path / "out").tensors == 1
+
+
+@pytest.mark.parametrize("name", ["falcon", "bloom", "gpt2", "mamba", "mixtral", "t5"])
+def test_the_config_of_a_sound_model_is_copied_whatever_its_family(
+    tmp_path: Path, name: str
+) -> None:
+    source = family_folder(name, tmp_path / "source")
+    convert(source, tmp_path / "out")
+    theirs, ours = (json.loads((p / "config.json").read_text()) for p in (source, tmp_path / "out"))
+    assert ours == theirs
 
 
 def test_config_json_of_a_model_that_nobody_knows_is_copied(tmp_path: Path) -> None:

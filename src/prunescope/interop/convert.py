@@ -167,8 +167,8 @@ def _needed_config(checkpoint: Checkpoint) -> dict[str, Any] | None:
         lengths = lengths_of(model)
     except (ArchitectureError, CheckpointError):
         return None
-    if not lengths:
-        # No table knows it, or its layers have nothing that pruning would change.
+    if not lengths or not model.family.prunable:
+        # No table knows it, or what its config says of its layers, we could not write anew.
         return None
     config = config_for(model, lengths)
     if PER_LAYER not in config and _is_stated(checkpoint):
