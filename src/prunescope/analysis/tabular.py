@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -16,14 +17,14 @@ if TYPE_CHECKING:
 Row: TypeAlias = Mapping[str, Any]
 
 
-class Tabular:
+class Tabular(ABC):
     """A result that is a table, too."""
 
     __slots__ = ()
 
+    @abstractmethod
     def rows(self) -> list[dict[str, Any]]:
         """One mapping for each row, column → value; None where a column does not apply."""
-        raise NotImplementedError
 
     def to_dataframe(self) -> DataFrame:
         """The rows as a pandas DataFrame with an index from 0.
