@@ -84,6 +84,19 @@ def replacing_folder(path: Path, is_ours: Callable[[Path], bool]) -> Iterator[Pa
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def check_writable(folder: Path) -> None:
+    """Can `folder` be made or replaced, as far as can be told before the work is done?
+
+    Raises:
+        PrunescopeError: the nearest folder above it that exists cannot be written to.
+    """
+    place = folder.parent
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise PrunescopeError(f"{folder}: cannot be written ({place} is no writable folder)")
+
+
 def _followed(path: Path) -> Path:
     # Only a link: an error should name the path as the user wrote it.
     return Path(os.path.realpath(path)) if path.is_symlink() else path

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.support.prune_command import ON_CPU, RANGES, base_model, call, refused
+from tests.support.pruning import edit_weights
 from tests.support.scripts import run_script
 
 SOUND = ("--base_model", "tiny", *RANGES, *ON_CPU, "--save_model")
@@ -140,6 +142,20 @@ def test_what_the_model_or_machine_cannot_give_is_refused(
     here: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], cause: str
 ) -> None:
     assert refused(here, capsys, *SOUND, *options).startswith(cause)
+
+
+@pytest.mark.parametrize("measure", ["l2", "taylor"])
+def test_tensors_that_do_not_fit_each_other_are_found_before_anything_is_measured(
+    here: Path, capsys: pytest.CaptureFixture[str], measure: str
+) -> None:
+    edit_weights(here / "tiny", {"model.layers.2.input_layernorm.weight": torch.ones(25)})
+    capsys.readouterr()
+    assert call(*SOUND, "--pruner_type", measure) == 2
+    assert capsys.readouterr().err == (
+        "错误: tiny/model.safetensors: tensor 'model.layers.2.input_layernorm.weight' has 25 "
+        "hidden entries, config.json says 24\n"
+    )
+    assert not (here / "prune_log").exists()
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from prunescope.cli.report import MOST_PRUNED, subcommand
-from prunescope.cli.run import run
-from prunescope.report.messages import Messages
-from tests.support.commands import prunescope
+from prunescope.report.messages import Language, Messages
+from tests.support.commands import called, prunescope
 from tests.support.sparse import LlamaShape, llama_shapes, write_model, write_safetensors
 
 SMALL = LlamaShape(4, 8, 12, 4, 2, 2, 10, tied=False)
@@ -27,12 +26,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def call(
-    capsys: pytest.CaptureFixture[str], *arguments: str, language: str = "en"
+    capsys: pytest.CaptureFixture[str], *arguments: str, language: Language = "en"
 ) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        run(subcommand, language, list(arguments))  # type: ignore[arg-type]
-    out, err = capsys.readouterr()
-    return int(ended.value.code or 0), out, err
+    return called(subcommand, capsys, *arguments, language=language)
 
 
 def test_it_says_where_the_report_is(capsys: pytest.CaptureFixture[str], here: Path) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from prunescope.cli.run import run
 from prunescope.cli.trace import subcommand
+from prunescope.report.messages import Language
+from tests.support.commands import called
 from tests.support.scripts import environment
 from tests.support.sparse import LlamaShape, llama_shapes, write_safetensors
 from tests.support.traces import cut, head_rows, original, state_of, with_state
@@ -54,12 +55,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def call(
-    capsys: pytest.CaptureFixture[str], *arguments: str, language: str = "en"
+    capsys: pytest.CaptureFixture[str], *arguments: str, language: Language = "en"
 ) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        run(subcommand, language, list(arguments))  # type: ignore[arg-type]
-    out, err = capsys.readouterr()
-    return int(ended.value.code or 0), out, err
+    return called(subcommand, capsys, *arguments, language=language)
 
 
 @pytest.fixture(autouse=True)

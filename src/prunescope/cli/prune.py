@@ -159,7 +159,7 @@ def _pruned(
 ) -> tuple[PruningPlan, Pruned]:
     """The model pruned by scores that are measured now, or were; and the plan as it was done."""
     from prunescope.pruning.processes import joined
-    from prunescope.pruning.run import prune
+    from prunescope.pruning.run import check_whole, prune
     from prunescope.report.progress import progress
 
     computing, eval_device = devices
@@ -182,6 +182,8 @@ def _pruned(
                 computing,
                 lambda steps: progress(text, steps, is_quiet),
             )
+        # Before an hour of scoring, not after.
+        check_whole(model)
         scores, record = scored(model, plan, targets, options, computing, calibration, text)
     if record is not None:
         # Of scores from a file, what they were measured on.

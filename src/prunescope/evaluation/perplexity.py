@@ -67,9 +67,15 @@ def surprise(model: transformers.PreTrainedModel, tokens: Sequence[int], context
     # A vocabulary is wide: logits that nobody scores are not made.
     kept = {"logits_to_keep": len(tokens) - context + 1} if context > 1 else {}
     with torch.no_grad():
-        logits = model(input_ids=ids, use_cache=False, **kept).logits[0, :-1].float()
-        losses = torch.nn.functional.cross_entropy(logits, ids[0, context:], reduction="none")
-        return float(losses.double().sum())
+        return surprise_of(model(input_ids=ids, use_cache=False, **kept).logits, tokens, context)
+
+
+def surprise_of(logits: torch.Tensor, tokens: Sequence[int], context: int) -> float:
+    """The same from `logits`, [1, length, vocabulary]: of all tokens, or of the last ones alone."""
+    wanted = torch.tensor(list(tokens[context:]), device=logits.device)
+    predicted = logits[0, -len(wanted) - 1 : -1].float()
+    losses = torch.nn.functional.cross_entropy(predicted, wanted, reduction="none")
+    return float(losses.double().sum())
 
 
 def exp_of_mean(total: float, count: int) -> float:

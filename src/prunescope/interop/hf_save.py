@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from prunescope.analysis.record import RECORD
-from prunescope.atomic import replacing_folder
+from prunescope.atomic import check_writable, replacing_folder
 from prunescope.checkpoint.opening import CONFIG
 from prunescope.checkpoint.storage import LocalFolder
 from prunescope.errors import PrunescopeError, first_line
@@ -44,11 +43,7 @@ def check_target(folder: Path, form: Format = "bin") -> None:
         what = f"{folder}: holds another model, {other}, which would be "
         how = "lost" if form in ("hf", "deci") else f"read instead of {WEIGHTS}"
         raise PrunescopeError(what + how)
-    place = folder.parent
-    while not place.exists():
-        place = place.parent
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        raise PrunescopeError(f"{folder}: cannot be written ({place} is no writable folder)")
+    check_writable(folder)
 
 
 def save(

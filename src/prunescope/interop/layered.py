@@ -192,11 +192,12 @@ class LayeredNetwork:
         result: Tensor = output[0] if isinstance(output, tuple) else output
         return result
 
-    def leave(self, hidden: Tensor) -> Tensor:
+    def leave(self, hidden: Tensor, last_tokens: int = 0) -> Tensor:
         """The logits of what leaves the last layer; the stage EXIT must be present.
 
         Args:
             hidden: [windows, length, hidden] → [windows, length, vocabulary].
+            last_tokens: how many of the last tokens have logits made; 0 for all.
         """
         last = len(self.layers) - 1
 
@@ -204,7 +205,9 @@ class LayeredNetwork:
             return lambda given, *_, **__: hidden if number == last else given
 
         with self._instead(passing):
-            logits: Tensor = self.network(inputs_embeds=hidden.detach(), use_cache=False).logits
+            kept = {"logits_to_keep": last_tokens} if last_tokens else {}
+            output = self.network(inputs_embeds=hidden.detach(), use_cache=False, **kept)
+            logits: Tensor = output.logits
         return logits
 
     @contextmanager

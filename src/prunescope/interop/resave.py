@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prunescope.analysis.record import RECORD, SCHEMA
 from prunescope.architecture import Model
-from prunescope.atomic import replacing_folder
+from prunescope.atomic import check_writable, replacing_folder
 from prunescope.checkpoint import Checkpoint
 from prunescope.checkpoint.folder import INDEX_SUFFIX
 from prunescope.checkpoint.jsonfile import read_beside
@@ -39,11 +39,7 @@ def check_output(source: str | Path, folder: Path) -> None:
         raise PrunescopeError(f"{folder}: holds the source {source}, or lies in it: choose another")
     if there.exists() and not there.is_dir():
         raise PrunescopeError(f"{folder}: is a file, a folder is to be written here")
-    place = there
-    while not place.exists():
-        place = place.parent
-    if not os.access(place, os.W_OK):
-        raise PrunescopeError(f"{folder}: cannot be written ({place} is no writable folder)")
+    check_writable(folder)
 
 
 def save_as_it_was(

@@ -97,13 +97,15 @@ def prune(
     Args:
         targets: `resolve(plan, model)`.
         calibration: needed where `plan.is_calibrated`.
-        scored: what was measured before, and on what; nothing is measured then.
+        scored: what was measured before, and on what; nothing is measured then, and the model
+            has been checked to be whole (`check_whole`).
 
     Raises:
         PlanError: scores that are not finite.
         CheckpointError: weights that cannot be read, or are no whole model.
     """
-    check_whole(model)
+    if scored is None:
+        check_whole(model)
 
     def measure(current: Model, wanted: Sequence[Target]) -> Scores:
         with WeightMap() as weights:
