@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from prunescope.analysis.record import read_record
 from prunescope.architecture import Model
 from prunescope.errors import ArchitectureError, CheckpointError, PrunescopeError
 
@@ -56,6 +55,9 @@ def match_layers(before: Model, after: Model, align: Align = "auto") -> LayerMat
 
 
 def _by_record(before: Model, after: Model) -> dict[int, int] | None:
+    # Not needed where all layers are there, which is where time is counted.
+    from prunescope.analysis.record import read_record
+
     try:
         record = read_record(after.checkpoint)
     except CheckpointError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prunescope.errors import printable
@@ -66,4 +65,7 @@ def html_table(caption: str, headers: Sequence[str], rows: Iterable[Sequence[str
 
 
 def _text(cell: str) -> str:
+    # Its table of entities is for notebooks alone.
+    from html import escape
+
     return escape(printable(cell, limit=2000))
