@@ -22,6 +22,7 @@ from prunescope.analysis.tabular import Tabular, flat
 from prunescope.architecture import Model, Module, Role, describe, refuse_generic
 from prunescope.architecture.roles import MATRICES
 from prunescope.checkpoint import Checkpoint, TensorInfo
+from prunescope.checkpoint.numbered import refuse_shard
 from prunescope.errors import ArchitectureError
 
 Bound = Literal["compute", "memory"]
@@ -191,9 +192,11 @@ def cost(checkpoint: Checkpoint, workload: Workload | None = None) -> Cost:
         workload: what is asked of it; by default one sequence of 4096 tokens, its cache in bf16.
 
     Raises:
-        ArchitectureError: an adapter, or a family that there are no formulas for.
+        ArchitectureError: an adapter, one shard of several, or a family that there are no formulas
+            for.
     """
     workload = workload or Workload()
+    refuse_shard(checkpoint.path, [file.name for file in checkpoint.files])
     model = describe(checkpoint)
     refuse_generic(model, "cost")
     if model.family.unpriced is not None:

@@ -12,6 +12,7 @@ from prunescope.analysis.tabular import Tabular
 from prunescope.checkpoint import Checkpoint, open_checkpoint
 from prunescope.checkpoint.adapter import refuse_adapter
 from prunescope.checkpoint.dtypes import DTYPE_BITS
+from prunescope.checkpoint.numbered import refuse_shard
 from prunescope.checkpoint.types import Adapter
 from prunescope.errors import CheckpointError, NoWeights
 
@@ -118,9 +119,11 @@ def compare_sizes(original: ModelSize, pruned: ModelSize) -> SizeComparison:
     """Put two models side by side.
 
     Raises:
-        ArchitectureError: one is an adapter, whose few weights would pass for heavy pruning.
+        ArchitectureError: one is an adapter or one shard of several, whose few weights would pass
+            for heavy pruning.
     """
     for size in (original, pruned):
+        refuse_shard(size.path, size.weight_files)
         refuse_adapter(size.path, size.adapter)
     return SizeComparison(original, pruned)
 

@@ -19,6 +19,7 @@ from prunescope.architecture.recognition import (
 from prunescope.architecture.roles import Role
 from prunescope.checkpoint import Checkpoint, TensorInfo
 from prunescope.checkpoint.adapter import refuse_adapter
+from prunescope.checkpoint.numbered import refuse_shard
 from prunescope.errors import ArchitectureError, printable
 
 
@@ -256,8 +257,10 @@ def describe_both(
     Where only one of them says of what type it is, the other is taken to be of it too.
 
     Raises:
-        ArchitectureError: as `describe`; or models of two families.
+        ArchitectureError: as `describe`; one shard of several, or models of two families.
     """
+    for checkpoint in (original, pruned):
+        refuse_shard(checkpoint.path, [file.name for file in checkpoint.files])
     families = [recognise(checkpoint) for checkpoint in (original, pruned)]
     if says_type(original) != says_type(pruned):
         families = [families[0] if says_type(original) else families[1]] * 2

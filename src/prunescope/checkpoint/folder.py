@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from prunescope.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from prunescope.checkpoint.jsonfile import read_object
+from prunescope.checkpoint.numbered import check_numbers
 from prunescope.checkpoint.storage import File, Folder
 from prunescope.errors import CheckpointError, NoWeights
 
@@ -78,8 +79,8 @@ def find_weights(folder: Folder) -> tuple[dict[str, File], dict[str, str]]:
 
     Raises:
         NoWeights: none here.
-        CheckpointError: an index that names a file outside the folder, or GGUF files of several
-            models.
+        CheckpointError: an index that names a file outside the folder, a numbered file that is
+            missing, or GGUF files of several models.
     """
     names = folder.names()
     for name in _PREFERRED:
@@ -97,6 +98,7 @@ def find_weights(folder: Folder) -> tuple[dict[str, File], dict[str, str]]:
         found = _weights(names, suffix)
         if found:
             _check_count(folder, found)
+            check_numbers(folder, found)
             return {name: folder.file(name) for name in found}, {}
     if not any(name.endswith(GGUF_SUFFIX) for name in names):
         raise NoWeights(folder, f"no weights here: no {', '.join(_SUFFIXES)} or {GGUF_SUFFIX}")
