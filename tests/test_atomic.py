@@ -40,6 +40,16 @@ def test_a_file_is_written_and_replaced(tmp_path: Path, exists: bool) -> None:
     assert tree(tmp_path) == {"table.csv": "new"}
 
 
+def test_no_name_at_all_is_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # `--output "$CSV"` where there is no such variable.
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PrunescopeError) as caught:
+        write(Path())
+    assert str(caught.value) == ".: cannot be written (Is a directory)"
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_a_file_stays_as_it_was_when_writing_fails(
     tmp_path: Path, error: type[BaseException]
@@ -73,6 +83,19 @@ def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path, path: str, ca
         write(tmp_path / path)
     assert str(caught.value) == f"{tmp_path / path}: cannot be written ({cause})"
     assert tree(tmp_path) == {"file": "old", "folder": None}
+
+
+def test_a_read_only_file_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As anyone but root is told; renaming over a file asks the folder alone.
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+
+    with pytest.raises(PrunescopeError) as caught:
+        write(path)
+
+    assert str(caught.value) == f"{path}: cannot be written (is read-only)"
+    assert tree(tmp_path) == {"table.csv": "old"}
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -19,13 +20,19 @@ def replacing(path: Path) -> Iterator[Path]:
     A link is followed, and what is no ordinary file (`/dev/stdout`) is written to as it is.
 
     Raises:
-        PrunescopeError: the folder cannot be written to; an existing file is left as it was.
+        PrunescopeError: the folder cannot be written to, or the file is a folder or read-only; an
+            existing file is left as it was.
     """
     temporary: Path | None = None
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
             yield path
             return
+        if path.is_file() and not os.access(path, os.W_OK):
+            # A rename would not ask.
+            raise PermissionError(errno.EACCES, "is read-only")
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         path = _followed(path)
         handle, name = tempfile.mkstemp(
             prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent
@@ -90,8 +97,9 @@ def check_writable(folder: Path) -> None:
     Raises:
         PrunescopeError: the nearest folder above it that exists cannot be written to.
     """
-    place = folder.parent
-    while not place.exists():
+    place = _followed(folder).parent
+    # A link that leads nowhere (a disk that is not mounted) exists, too.
+    while not os.path.lexists(place):
         place = place.parent
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise PrunescopeError(f"{folder}: cannot be written ({place} is no writable folder)")

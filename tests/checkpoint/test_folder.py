@@ -132,6 +132,11 @@ def test_a_missing_path_says_so(tmp_path: Path) -> None:
             open_checkpoint(path)
     with pytest.raises(CheckpointError, match="File name too long"):
         open_checkpoint(tmp_path / ("a" * 5000))
+    # A variable that was never set; and what shells leave of `--original_model=~/model`.
+    with pytest.raises(CheckpointError, match="no path is given: is a variable empty"):
+        open_checkpoint("")
+    with pytest.raises(CheckpointError, match=r"^~/none: no such file .*: ~ stands for itself"):
+        open_checkpoint("~/none")
 
 
 OTHERS = {

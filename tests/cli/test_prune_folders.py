@@ -57,6 +57,11 @@ FOLDERS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
         (),
         "prune_log/llama_prune: cannot be written (prune_log is no writable folder)",
     ),
+    "a link to a disk that is not mounted": (
+        lambda here: (here / "prune_log").symlink_to("/none/such"),
+        (),
+        "prune_log/llama_prune: cannot be written (prune_log is no writable folder)",
+    ),
     "another model in its place": (
         another_model,
         (),

@@ -69,6 +69,7 @@ class RoleVerdict:
             layer is pruned.
         pruned, unpruned: layer numbers.
         outliers: pruned layers with another retention, as (layer, retention).
+        grown: those of the unpruned layers that have more than they had, such as a bias.
     """
 
     role: Role
@@ -76,6 +77,7 @@ class RoleVerdict:
     pruned: tuple[int, ...]
     unpruned: tuple[int, ...]
     outliers: tuple[tuple[int, float], ...]
+    grown: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,13 @@ class Comparison(Tabular):
                 for name, c in [*places, ("model", self.parameters)]
             ],
         )
+
+    @property
+    def head_apart(self) -> Counts | None:
+        """An output head that only one of the two stores, so that no layer accounts for it."""
+        heads = (m for m in self.outside if m.role is Role.HEAD)
+        counts = next((m.parameters for m in heads), Counts(0, 0))
+        return counts if (counts.original == 0) != (counts.pruned == 0) else None
 
     def projections(self, role: Role) -> tuple[ModuleComparison, ...]:
         """The modules of `role`, by layer."""
@@ -232,10 +241,11 @@ def _total(modules: tuple[ModuleComparison, ...]) -> Counts:
 def _verdict(role: Role, modules: tuple[ModuleComparison, ...]) -> RoleVerdict:
     retention = {m.layer or 0: m.parameters.retention for m in modules if m.parameters.is_pruned}
     unpruned = tuple(m.layer or 0 for m in modules if not m.parameters.is_pruned)
+    grown = tuple(m.layer or 0 for m in modules if m.parameters.has_grown)
     if not retention:
-        return RoleVerdict(role, None, (), unpruned, ())
+        return RoleVerdict(role, None, (), unpruned, (), grown)
     # Four decimals, as printed: two layers that read alike are alike.
     ((rounded, _),) = Counter(round(r, 4) for r in retention.values()).most_common(1)
     common = next(r for r in retention.values() if round(r, 4) == rounded)
     outliers = tuple((n, r) for n, r in retention.items() if round(r, 4) != rounded)
-    return RoleVerdict(role, common, tuple(retention), unpruned, outliers)
+    return RoleVerdict(role, common, tuple(retention), unpruned, outliers, grown)

@@ -30,4 +30,9 @@ class Counts:
     @property
     def is_pruned(self) -> bool:
         """Whether anything was removed."""
-        return self.pruned != self.original
+        return self.pruned < self.original
+
+    @property
+    def has_grown(self) -> bool:
+        """Whether anything was added, such as a bias."""
+        return self.pruned > self.original

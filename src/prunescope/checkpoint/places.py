@@ -20,6 +20,8 @@ def locate(path: str | Path) -> tuple[Folder, str | None]:
         CheckpointError: there is nothing of that name.
         MissingExtra: a remote place that needs a package that is not installed.
     """
+    if path == "":
+        raise CheckpointError("''", "no path is given: is a variable empty?")
     if isinstance(path, str) and "://" in path:
         if not path.startswith("file://"):
             from prunescope.checkpoint import remote
@@ -36,7 +38,9 @@ def locate(path: str | Path) -> tuple[Folder, str | None]:
         raise CheckpointError(path, f"cannot be read ({err.strerror})") from None
     found = _HUB_ID.fullmatch(path) if isinstance(path, str) else None
     if found is None or Path(found[1]).exists():
-        raise CheckpointError(path, "no such file or directory")
+        # Of `--original_model=~/model` no shell expands the ~.
+        hint = ": ~ stands for itself here, write $HOME" if str(path).startswith("~") else ""
+        raise CheckpointError(path, f"no such file or directory{hint}")
     return _on_hub(str(path))
 
 

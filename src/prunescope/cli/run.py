@@ -6,8 +6,10 @@ Exit codes: 0 fine; 1 a check failed; 2 bad input; 130 interrupted.
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, NoReturn, TypeVar
 
@@ -36,7 +38,8 @@ def run(
     words = list(sys.argv[1:] if arguments is None else arguments)
     say = Messages(_language(words, default))
     try:
-        code = build(say).main(words, standalone_mode=False)
+        with _stopped_tidily():
+            code = build(say).main(words, standalone_mode=False)
     except click.ClickException as err:
         code = _fail(say, err.format_message())
     except PrunescopeError as err:
@@ -55,6 +58,23 @@ def run(
     except BrokenPipeError:
         forget_reader()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextmanager
+def _stopped_tidily() -> Iterator[None]:
+    """End on SIGTERM and SIGHUP as on Ctrl-C, so that nothing half written is left.
+
+    `timeout` and batch systems send the one, a terminal that is closed the other; `nohup`, which
+    has the latter ignored, is obeyed.
+    """
+    usual = [s for s in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) is signal.SIG_DFL]
+    for number in usual:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in usual:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def forget_reader() -> None:

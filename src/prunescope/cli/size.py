@@ -27,7 +27,7 @@ def script(say: Messages) -> click.Command:
     @language_option(say)
     def command(original_model: str | None, pruned_model: str | None, as_json: bool) -> None:
         shown = Output("json" if as_json else "terminal", is_script=True)
-        _size(say, [path for path in (original_model, pruned_model) if path], shown)
+        _size(say, [path for path in (original_model, pruned_model) if path is not None], shown)
 
     return command
 
@@ -42,7 +42,7 @@ def subcommand(say: Messages) -> click.Command:
     @output_options(say)
     @language_option(say)
     def command(original: str | None, pruned: str | None, output: Output) -> None:
-        _size(say, [path for path in (original, pruned) if path], output)
+        _size(say, [path for path in (original, pruned) if path is not None], output)
 
     return command
 

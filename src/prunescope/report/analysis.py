@@ -45,7 +45,7 @@ def _layers(comparison: Comparison, screen: Screen, say: Messages, every: bool) 
             f"{layer.parameters.original:,}",
             f"{layer.parameters.pruned:,}",
             *_rates(layer.parameters),
-            say("is_pruned" if layer.parameters.is_pruned else "not_pruned"),
+            _remark(layer.parameters, say),
         ]
         for layer in comparison.layers
     ]
@@ -58,6 +58,12 @@ def _layers(comparison: Comparison, screen: Screen, say: Messages, every: bool) 
         screen.line(say(_DEPTH_NOTES[comparison.matched.source], a=before, b=after), "yellow")
 
 
+def _remark(counts: Counts, say: Messages) -> str:
+    if counts.has_grown:
+        return say("has_grown")
+    return say("is_pruned" if counts.is_pruned else "not_pruned")
+
+
 def _totals(comparison: Comparison, screen: Screen, say: Messages) -> None:
     counts = comparison.parameters
     screen.line(say("total_original", n=counts.original))
@@ -68,6 +74,10 @@ def _totals(comparison: Comparison, screen: Screen, say: Messages) -> None:
     shared = comparison.original.checkpoint.shared | comparison.pruned.checkpoint.shared
     if shared:
         screen.line(say("tied", names=ties(shared)))
+    head = comparison.head_apart
+    if head is not None:
+        key = "head_of_original" if head.original else "head_of_pruned"
+        screen.line(say(key, n=head.original or head.pruned), "yellow")
 
 
 def _module(
@@ -92,8 +102,12 @@ def _module(
     screen.table([say(h) for h in headers], collapsed(rows, every=every), justify)
     screen.line()
     module = verdict.role.title
+    if verdict.grown:
+        text = say("verdict_grown", module=module, layers=layer_ranges(verdict.grown))
+        screen.line(text, "yellow")
     if verdict.common is None:
-        screen.line(say("verdict_none", module=module), "green")
+        if not verdict.grown:
+            screen.line(say("verdict_none", module=module), "green")
     elif verdict.outliers:
         outliers = ", ".join(f"{n} ({r:.4f})" for n, r in verdict.outliers)
         text = say("verdict_differs", module=module, r=verdict.common, outliers=outliers)

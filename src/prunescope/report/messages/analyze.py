@@ -14,6 +14,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "pruned_shape": ("剪枝后维度", "Pruned shape"),
     "not_pruned": ("# 未剪枝", "# not pruned"),
     "is_pruned": ("# 已剪枝", "# pruned"),
+    "has_grown": ("# 参数增加", "# grown"),
     "total_original": ("原始模型总参数量: {n:,}", "Original parameters: {n:,}"),
     "total_pruned": ("剪枝后模型总参数量: {n:,}", "Pruned parameters: {n:,}"),
     "total_removed": ("参数减少量: {n:,}", "Parameters removed: {n:,}"),
@@ -40,6 +41,20 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "verdict_none": (
         "✅ {module} 在所有层均未剪枝 (保留率 1.0000)",
         "✅ {module} is not pruned in any layer (retention 1.0000)",
+    ),
+    "verdict_grown": (
+        "⚠️ {module} 的参数比原始模型多 (如新增 bias) 的层: {layers}",
+        "⚠️ {module} has more parameters than in the original (a bias, say) in layers: {layers}",
+    ),
+    "head_of_original": (
+        "注意: 只有原始模型存有单独的输出头 ({n:,} 参数); 它计入减少量, 但不属于任何层",
+        "Note: only the original stores an output head of its own ({n:,} parameters); it counts as "
+        "removed, but belongs to no layer",
+    ),
+    "head_of_pruned": (
+        "注意: 只有剪枝后模型存有单独的输出头 ({n:,} 参数); 与嵌入共享时不计, 单独存储时计入",
+        "Note: only the pruned model stores an output head of its own ({n:,} parameters); tied to "
+        "the embedding it would not count",
     ),
     "unpruned_layers": ("   未剪枝的层: {layers}", "   Layers not pruned: {layers}"),
     "help_align_layers": (
