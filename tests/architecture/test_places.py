@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from torch.nn.utils import prune
 
 from prunescope.architecture import describe, load_family
 from prunescope.checkpoint import open_checkpoint
 from prunescope.errors import ArchitectureError
 from tests.support.sparse import LlamaShape, llama_shapes, write_safetensors
+from tests.support.tiny import tiny_network
 
 SMALL = LlamaShape(2, 8, 12, 4, 2, 2, 10, tied=False)
 
@@ -48,3 +51,16 @@ def test_strangers_are_refused_unless_they_are_asked_for(tmp_path: Path) -> None
     model = describe(open_checkpoint(path), strict=False)
     assert {tensor.name for tensor in model.strangers} == set(strange)
     assert not set(strange) & set(model.roles)
+
+
+def test_masks_that_were_not_made_permanent_are_told_from_other_strangers(tmp_path: Path) -> None:
+    network = tiny_network()
+    prune.l1_unstructured(network.model.layers[1].mlp.up_proj, "weight", amount=0.5)
+    torch.save(network.state_dict(), tmp_path / "masked.bin")
+
+    with pytest.raises(ArchitectureError, match=r"weight_orig' .*: .*call prune\.remove before"):
+        describe(open_checkpoint(tmp_path / "masked.bin"))
+
+    prune.remove(network.model.layers[1].mlp.up_proj, "weight")
+    torch.save(network.state_dict(), tmp_path / "permanent.bin")
+    assert len(describe(open_checkpoint(tmp_path / "permanent.bin")).layers) == 4

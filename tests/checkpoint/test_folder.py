@@ -145,6 +145,7 @@ OTHERS = {
 }
 NOT_MODELS = OTHERS | {
     "pickle": (b"\x80\x02}q\x00.", "bare pickle"),
+    "JSON": (b'{\n  "architectures": ["LlamaForCausalLM"]\n}\n', "is JSON, not weights: name its"),
     "empty": (b"", "empty"),
     "HTML": (
         b"<!DOCTYPE html><html>",

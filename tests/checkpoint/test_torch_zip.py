@@ -161,6 +161,14 @@ def test_a_tensor_that_cannot_be_counted_is_named_not_left_out(
         saved(tmp_path, {"w": torch.ones(2), "odd": tensor})
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torchscript_is_named_for_what_it_is(tmp_path: Path) -> None:
+    torch.jit.trace(nn.Linear(3, 3), torch.zeros(1, 3)).save(str(tmp_path / "script.pt"))
+
+    with pytest.raises(CheckpointError, match=r"TorchScript does: save its state dict"):
+        open_checkpoint(tmp_path / "script.pt")
+
+
 def test_the_older_pickle_protocols_of_torch_save(tmp_path: Path) -> None:
     path = tmp_path / "model.bin"
     for protocol in (2, 3, 4, 5):

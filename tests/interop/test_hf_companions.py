@@ -12,7 +12,7 @@ from prunescope.architecture import Role
 from prunescope.errors import CheckpointError, PrunescopeError
 from prunescope.interop.hf import load_tokenizer, token_ids
 from tests.support.pruning import described, edit_weights
-from tests.support.tiny import edit_json, tiny_folder, tiny_tokenizer
+from tests.support.tiny import edit_json, tiny_folder, tiny_network, tiny_tokenizer
 
 GENERATION = "generation_config.json"
 TEXT = "Water boils when — naïve – 水"
@@ -79,7 +79,14 @@ def test_a_tokenizer_that_cannot_be_used_is_one_line(tmp_path: Path, content: st
     with pytest.raises(PrunescopeError) as caught:
         load_tokenizer(tmp_path)
     assert str(caught.value).startswith(f"{tmp_path}: no usable tokenizer (")
+    assert str(caught.value).endswith("): put the model's own tokenizer there")
     assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_any_tokenizer_says_which_files_it_lacks(tmp_path: Path) -> None:
+    tiny_network().save_pretrained(tmp_path)
+    with pytest.raises(PrunescopeError, match=r"\(no tokenizer\.json or tokenizer\.model\): put"):
+        load_tokenizer(tmp_path)
 
 
 def test_code_beside_a_tokenizer_is_not_run(tmp_path: Path) -> None:

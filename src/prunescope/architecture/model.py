@@ -192,7 +192,7 @@ def describe(checkpoint: Checkpoint, strict: bool = True, family: Family | None 
                 continue
             raise ArchitectureError(
                 f"{checkpoint.path}: tensor {printable(name)!r} of shape {list(tensor.shape)} "
-                f"has no place in family {family.name}"
+                f"has no place in family {family.name}{_advice(name)}"
             )
         taken.add(at)
         found.append((tensor, at, number, role))
@@ -202,6 +202,13 @@ def describe(checkpoint: Checkpoint, strict: bool = True, family: Family | None 
             depths[at.stack] = max(depths[at.stack], at.number + 1)
     first = tuple(sum(depths[:index]) for index in range(len(depths)))
     return _assembled(checkpoint, family, found, first, tuple(strangers))
+
+
+def _advice(name: str) -> str:
+    """What to do about a tensor called `name` that no family has."""
+    # https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.prune.remove.html
+    is_masked = name.endswith(("_orig", "_mask"))
+    return ": torch.nn.utils.prune's, call prune.remove before saving" if is_masked else ""
 
 
 def _assembled(

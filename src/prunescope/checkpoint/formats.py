@@ -76,6 +76,10 @@ _OTHERS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
         "is a Git LFS pointer: run  git lfs pull",
     ),
     (
+        lambda head: head.lstrip()[:1] == b"{",
+        "is JSON, not weights: name its folder",
+    ),
+    (
         lambda head: head[257:262] == b"ustar",
         "is a tar file, as torch 0.1 wrote: load it with torch and save it again",
     ),

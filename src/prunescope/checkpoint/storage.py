@@ -197,7 +197,9 @@ class LocalFolder(Folder):
         if root.parent.name == "snapshots":
             allowed.append(root.parent.parent / "blobs")
         if not any(target.is_relative_to(place) for place in allowed):
-            raise CheckpointError(path, "is a link that leaves the model's folder")
+            raise CheckpointError(
+                path, "is a link that leaves the model's folder: name what it leads to, or copy it"
+            )
         return LocalFile(path)
 
     def named(self, name: str) -> LocalFile:

@@ -164,7 +164,8 @@ def _entry(directory: bytes, at: int, file: File) -> tuple[ZipRecord, int]:
     if flags & _UNREADABLE:
         raise CheckpointError(file, f"zip record {name!r} is encrypted or a patch")
     if method != 0 or packed != unpacked:
-        raise CheckpointError(file, f"zip record {name!r} is compressed, as torch.save never does")
+        cause = "is compressed, as torch.save never does (TorchScript does: save its state dict)"
+        raise CheckpointError(file, f"zip record {name!r} {cause}")
     return ZipRecord(name, int(unpacked), int(header), int(crc)), end
 
 

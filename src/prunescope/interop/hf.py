@@ -251,4 +251,12 @@ def load_tokenizer(folder: Path) -> transformers.PreTrainedTokenizerBase:
             str(folder), local_files_only=True, trust_remote_code=False
         )
     except Exception as err:  # tokenizers raises plain Exception
-        raise PrunescopeError(f"{folder}: no usable tokenizer ({first_line(err)})") from None
+        # Where there is no file, transformers names a class that it then tried.
+        why = first_line(err) if _has_tokenizer(folder) else "no tokenizer.json or tokenizer.model"
+        raise PrunescopeError(
+            f"{folder}: no usable tokenizer ({why}): put the model's own tokenizer there"
+        ) from None
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    return any(any(folder.glob(pattern)) for pattern in ("tokenizer*", "*vocab*", "*.model"))
