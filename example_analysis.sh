@@ -38,9 +38,10 @@ prune=(llama3.py
     --block_attention_layer_start "$LAYER_START" --block_attention_layer_end "$LAYER_END"
     --pruner_type "$PRUNER_TYPE" --save_ckpt_log_name "$PRUNED_NAME" --save_model)
 pruned="prune_log/$PRUNED_NAME/pytorch_model.bin"
-# A pruned model is reused only if the same command made it.
+# A pruned model is reused only if the same command made it, and none wrote over it since.
 receipt="prune_log/.$PRUNED_NAME.command"
-if [[ -f "$pruned" && -f "$receipt" && "$(<"$receipt")" == "${prune[*]}" ]]; then
+if [[ -f "$pruned" && -f "$receipt" && ! "$pruned" -nt "$receipt" &&
+    "$(<"$receipt")" == "${prune[*]}" ]]; then
     say "$pruned 已存在, 直接使用 (删除后会重新剪枝)" "$pruned stands already (delete it to prune again)"
 else
     "$python" "${prune[@]}"

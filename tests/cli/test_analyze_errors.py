@@ -161,6 +161,20 @@ def test_a_table_that_cannot_be_written_is_one_line(here: Path, output: str) -> 
     assert sorted(here.rglob("*")) == before
 
 
+def test_a_table_does_not_replace_weights(here: Path) -> None:
+    (here / "link.bin").symlink_to("pruned/model.safetensors")
+    before = weights(here).read_bytes()
+
+    for output in ("pruned/model.safetensors", "link.bin"):
+        done = run_script(
+            SCRIPT, "--original_model=original", "--pruned_model=pruned", "--output", output,
+            cwd=here,
+        )  # fmt: skip
+        assert done.returncode == 2
+        assert done.stderr == f"错误: {output}: has weights of pruned: name another file\n"
+    assert weights(here).read_bytes() == before
+
+
 def test_a_plot_of_an_unknown_kind_is_one_line(here: Path) -> None:
     done = run_script(
         SCRIPT, "--original_model=original", "--pruned_model=pruned", "--plot=p.bmp", cwd=here

@@ -81,6 +81,17 @@ def test_what_does_not_go_together_is_refused(
         assert cause == "random importance has no scores to keep"
 
 
+def test_a_place_that_scores_cannot_go_to_is_found_before_the_work(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = f"{NAME}/model.safetensors"
+    for place, cause in (
+        ("none/all.safetensors", "cannot be written (no such folder)"),
+        (weights, f"has weights of {NAME}: name another file"),
+    ):
+        assert refused(here, capsys, *TAYLOR, "--save_scores", place) == f"{place}: {cause}"
+
+
 def test_a_wider_type_can_be_computed_in(here: Path) -> None:
     losses = []
     for dtype in ("float32", "bfloat16"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from transformers import AutoTokenizer
 
 import prunescope
 from tests.e2e.conftest import Example, run_example, scripts_in
+from tests.support.prune_command import base_model
 
 # One worker makes the example and looks at it.
 pytestmark = pytest.mark.xdist_group("example")
@@ -142,6 +144,34 @@ def test_a_second_run_reuses_what_stands(example: Example) -> None:
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
+def edited(script: Path, values: dict[str, str]) -> None:
+    """Set the variables at the top of the script, as its user does."""
+    text = script.read_text("utf-8")
+    for name, value in values.items():
+        text = re.sub(rf'(?m)^{name}=".*"$', f'{name}="{value}"', text)
+    script.write_text(text, "utf-8")
+
+
+def test_what_another_command_wrote_over_it_is_not_taken_for_its_own(tmp_path: Path) -> None:
+    script = scripts_in(tmp_path) / "example_analysis.sh"
+    base_model(tmp_path / "tiny")
+    edited(
+        script,
+        {"ORIGINAL_MODEL": "tiny", "PRUNER_TYPE": "l2", "LAYER_START": "1", "LAYER_END": "5"},
+    )
+    assert run_example(tmp_path).returncode == 0
+    weights = tmp_path / "prune_log" / "llama_prune" / "pytorch_model.bin"
+    own = weights.read_bytes()
+    # As `llama3.py --pruning_ratio 0.5 --save_model` does: the default name is the same.
+    weights.write_bytes(b"another's")
+
+    again = run_example(tmp_path)
+
+    assert again.returncode == 0
+    assert "已存在" not in again.stdout
+    assert weights.read_bytes() == own
+
+
 def test_it_fails_early_and_clearly(tmp_path: Path) -> None:
     script = scripts_in(tmp_path) / "example_analysis.sh"
     text = script.read_text("utf-8")
@@ -150,11 +180,8 @@ def test_it_fails_early_and_clearly(tmp_path: Path) -> None:
         ("OUTPUT_CSV", "no/such/folder/x.csv", "no/such/folder: no such folder"),
         ("OUTPUT_PLOT", "plot.bmp", "a plot ends in .png, .svg or .pdf"),
     ):
-        lines = [
-            f'{variable}="{value}"' if line.startswith(variable + "=") else line
-            for line in text.splitlines()
-        ]
-        script.write_text("\n".join(lines) + "\n", "utf-8")
+        script.write_text(text, "utf-8")
+        edited(script, {variable: value})
         done = run_example(tmp_path)
         assert (done.returncode, done.stdout) == (2, "")
         assert cause in done.stderr

@@ -9,14 +9,17 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
 from prunescope.cli.run import forget_reader
+from prunescope.errors import PrunescopeError
 from prunescope.report.messages import Messages
 
 if TYPE_CHECKING:
+    from prunescope.checkpoint import Checkpoint
     from prunescope.report.console import Screen
 
 Medium = Literal["terminal", "json", "markdown", "latex"]
@@ -65,6 +68,23 @@ class Output:
                 self.screen().line(text)
         elif not self.quiet:
             click.echo(text, err=True)
+
+
+def check_output(path: Path, *models: Checkpoint) -> None:
+    """Can a result be written to `path`, as far as can be told before the work is done?
+
+    Args:
+        models: whose weights are not to be lost to a slip of the pen.
+
+    Raises:
+        PrunescopeError: there is no such folder, or a model's weights are there.
+    """
+    if not path.parent.is_dir():
+        raise PrunescopeError(f"{path}: cannot be written (no such folder)")
+    for model in models:
+        for file in model.files:
+            if file.local is not None and path.exists() and path.samefile(file.local):
+                raise PrunescopeError(f"{path}: has weights of {model.path}: name another file")
 
 
 def output_options(say: Messages) -> Callable[[_F], Callable[..., Any]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from prunescope.cli.output import Output, output_options
+from prunescope.cli.output import Output, check_output, output_options
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
 
@@ -36,8 +36,11 @@ def _sparsity(
     from prunescope.report.progress import progress
     from prunescope.report.sparsity_files import sparsity_json, write_sparsity_csv
 
+    checkpoint = open_checkpoint(path)
+    if csv is not None:
+        check_output(csv, checkpoint)
     found = sparsity(
-        open_checkpoint(path),
+        checkpoint,
         lambda steps: progress(say("reading_weights"), steps, output.quiet),
         values,
     )
