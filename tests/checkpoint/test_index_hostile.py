@@ -33,7 +33,7 @@ def refuse(named: Path, cause: str) -> None:
         ('{"weight_map": {"w": NaN}}', "has NaN"),
         ("", "is not JSON"),
         ('{"weight_map": {"w": "' + "a/" * 20 + 'x"}}', "over 16 folders deep"),
-        (f'{{"weight_map": {{"w": "{INDEX}"}}}}', "in no format that prunescope reads"),
+        (f'{{"weight_map": {{"w": "{INDEX}"}}}}', "is JSON, not weights"),
         ('{"weight_map": {"w": "con\\u0000.safetensors"}}', "leads out of the folder"),
         ('{"weight_map": {"\\udfff": "a"}}', "cannot be UTF-8"),
     ],

@@ -197,8 +197,9 @@ def _compare(
     layer: int | None, role: Role, before: Module | None, after: Module | None, pruned: Model
 ) -> ModuleComparison:
     old, new = (m.shape if m else None for m in (before, after))
-    # A tied head may be stored on one side only; that is no growth of the model.
-    if new and _grew(old, new) and not (old is None and role is Role.HEAD):
+    # A tied head may be stored on one side only, under whatever name: that is no growth.
+    is_tie = old is None and after is not None and not after.parameters
+    if new and _grew(old, new) and not is_tie and not (old is None and role is Role.HEAD):
         place = role.title if layer is None else f"{role.title} of layer {layer}"
         raise ArchitectureError(
             f"{pruned.checkpoint.path}: {place} is {_dims(new)}, in the original "
