@@ -33,7 +33,16 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         # 12 is the default: it is refused because it is asked for, not because it differs.
         (("--layer=12",), "--layer belongs to --layer_wise"),
         (("--depth_by", "first"), "--depth_by belongs to --layer_wise"),
-        (("--layer_floor", "0.2"), "--layer_floor belongs to --global_pruning"),
+        (("--layer_floor", "0.2"), "--layer_floor belongs to --allocation global or knapsack"),
+        (("--allocation", "knapsack"), "--allocation knapsack needs a budget: one of --target_"),
+        (
+            ("--allocation", "global", "--global_pruning"),
+            "--global_pruning and --allocation exclude each other",
+        ),
+        (
+            ("--target_sparsity", "0.1", "--allocation", "knapsack", "--iterative_steps", "2"),
+            "a knapsack allocation needs a budget, and is block-wise and in one step",
+        ),
         (("--batch", "2"), "--batch belongs to --target_memory"),
         (
             ("--target_params", "1K", "--target_sparsity", "0.1"),

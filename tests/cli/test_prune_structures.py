@@ -118,6 +118,7 @@ def test_a_file_of_ratios_tells_groups_apart(here: Path) -> None:
         ("--channel_wise", "--pruning_ratio", "0.25"),
         ("--layer_wise", "--layer", "3", "--depth_by", "influence"),
         (*RANGES, "--target_sparsity", "0.1", "--global_pruning", "--pruner_type", "taylor"),
+        (*RANGES, "--target_sparsity", "0.1", "--allocation", "knapsack"),
     ],
     ids=lambda options: " ".join(options[-2:]),
 )

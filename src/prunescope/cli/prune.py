@@ -40,24 +40,24 @@ def script(say: Messages) -> click.Command:
         "--block_mlp_layer_start 3 --block_mlp_layer_end 30 --block_attention_layer_start 3 "
         "--block_attention_layer_end 30 --pruner_type taylor --save_model"
     )
-    return _command(say, "llama3.py", example, "bin", "l2")
+    return _command(say, "llama3.py", example, "bin", "l2", "uniform")
 
 
 def subcommand(say: Messages) -> click.Command:
-    """`prunescope prune`: the same options; by default it scores by what keeps more."""
+    """`prunescope prune`: the same options; by default it scores and shares by what keeps more."""
     example = (
         "prunescope prune --base_model Llama-3-8B-Instruct --pruning_ratio 0.25 "
         "--block_mlp_layer_start 3 --block_mlp_layer_end 30 --block_attention_layer_start 3 "
         "--block_attention_layer_end 30 --save_model"
     )
-    return _command(say, "prune", example, "hf", "taylor")
+    return _command(say, "prune", example, "hf", "taylor", "auto")
 
 
 def _command(
-    say: Messages, name: str, example: str, form: Format, importance: Importance
+    say: Messages, name: str, example: str, form: Format, importance: Importance, allocation: str
 ) -> click.Command:
     @click.command(name, help=say("help_prune", example=example))
-    @options(say, form, importance)
+    @options(say, form, importance, allocation)
     @language_option(say)
     @click.pass_context
     def command(context: click.Context, /, **values: Any) -> None:
@@ -118,7 +118,7 @@ def _prune(say: Messages, options: dict[str, Any]) -> None:
     is_first = not told_rank()
     if options["save_model"] and is_first:
         check_target(folder, options["save_format"])
-        _check_format(model, targets, options)
+        _check_format(model, plan, targets, options)
     screen = Screen()
     calibration = None
     if plan.is_calibrated and options["plan"] is None and not options["scores"]:
@@ -197,9 +197,12 @@ def _pruned(
     return plan, pruned
 
 
-def _check_format(model: Model, targets: Sequence[Target], options: dict[str, Any]) -> None:
+def _check_format(
+    model: Model, plan: PruningPlan, targets: Sequence[Target], options: dict[str, Any]
+) -> None:
     """Find what a format cannot express before the work, where sizes are known before it."""
-    if options["search"] or any(t.free or t.group.layer is None for t in targets):
+    is_open = options["search"] or plan.knapsack
+    if is_open or any(t.free or t.group.layer is None for t in targets):
         return
     from prunescope.interop.export import check_lengths
     from prunescope.interop.hf_config import lengths_of

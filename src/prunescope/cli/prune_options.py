@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound=Callable[..., Any])
 _GROUPING = ("sum", "mean", "max", "prod", "first")
 _BUDGETS = ("target_sparsity", "target_params", "target_memory")
+_ALLOCATIONS = ("auto", "uniform", "global", "knapsack")
 _STRUCTURES: dict[str, Structure] = {
     "block_wise": "block",
     "channel_wise": "channel",
@@ -34,7 +35,6 @@ _BLOCKS = (
 _BELONGS = {
     "layer": "layer_wise",
     "depth_by": "layer_wise",
-    "layer_floor": "global_pruning",
     "batch": "target_memory",
     "context": "target_memory",
     "search_tokens": "search",
@@ -42,12 +42,15 @@ _BELONGS = {
 }
 
 
-def options(say: Messages, form: Format, importance: Importance) -> Callable[[_F], _F]:
+def options(
+    say: Messages, form: Format, importance: Importance, allocation: str
+) -> Callable[[_F], _F]:
     """Decorate a command with the pruner's options.
 
     Args:
         form: what it saves by default.
         importance: how it scores by default.
+        allocation: how layers share by default what goes.
     """
     option = partial(click.option, show_default=True)
     whole = click.IntRange(min=1)
@@ -80,6 +83,8 @@ def options(say: Messages, form: Format, importance: Importance) -> Callable[[_F
         option("--context", default=4096, type=whole, help=say("help_prune_context")),
         option("--iterative_steps", default=1, type=whole, help=say("help_iterative_steps")),
         option("--global_pruning", is_flag=True, help=say("help_global")),
+        option("--allocation", default=allocation, type=click.Choice(_ALLOCATIONS),
+               help=say("help_allocation")),
         option("--layer_floor", default=0.1, help=say("help_layer_floor")),
         option("--search", is_flag=True, help=say("help_search")),
         option("--search_tokens", default=2048, type=whole, help=say("help_search_tokens")),
@@ -133,12 +138,21 @@ def check(values: Mapping[str, Any], asked: frozenset[str]) -> None:
         _exclusive("layer_ratios", asked & {*_BLOCKS})
     for name in ("channel_wise", "layer_wise"):
         if values[name]:
-            _exclusive(name, asked & {*_BLOCKS, "gqa", "global_pruning", "layer_ratios"})
+            others = {*_BLOCKS, "gqa", "global_pruning", "allocation", "layer_ratios"}
+            _exclusive(name, asked & others)
+    if values["global_pruning"]:
+        _exclusive("global_pruning", asked & {"allocation"})
     if values["search"]:
-        others = {"layer_ratios", "global_pruning", "iterative_steps"}
+        others = {"layer_ratios", "global_pruning", "allocation", "iterative_steps"}
         _exclusive("search", asked & {*others, "plan", "channel_wise", "layer_wise"})
-        if not any(values[name] is not None for name in _BUDGETS):
-            raise PlanError(f"--search needs a budget: one of --{', --'.join(_BUDGETS)}")
+    for name, is_asked in (
+        ("search", values["search"]),
+        ("allocation knapsack", values["allocation"] == "knapsack"),
+    ):
+        if is_asked and not _has_budget(values):
+            raise PlanError(f"--{name} needs a budget: one of --{', --'.join(_BUDGETS)}")
+    if "layer_floor" in asked and not values["search"] and _allocation(values) == "uniform":
+        raise PlanError("--layer_floor belongs to --allocation global or knapsack")
     if values["layer_wise"]:
         _exclusive("layer_wise", asked & {"pruning_ratio", "round_to"})
 
@@ -147,8 +161,8 @@ def check(values: Mapping[str, Any], asked: frozenset[str]) -> None:
 _PLANNING = frozenset({
     "pruning_ratio", "pruner_type", "taylor", "grouping_strategy", *_STRUCTURES, "layer",
     "depth_by", *_BLOCKS, "gqa", "layer_ratios", "round_to", *_BUDGETS, "batch", "context",
-    "iterative_steps", "global_pruning", "layer_floor", "num_examples", "calibration",
-    "calibration_seq_len", "search", "dtype", "resume", "scores", "save_scores",
+    "iterative_steps", "global_pruning", "allocation", "layer_floor", "num_examples",
+    "calibration", "calibration_seq_len", "search", "dtype", "resume", "scores", "save_scores",
 })  # fmt: skip
 
 
@@ -187,13 +201,30 @@ def plan_of(values: Mapping[str, Any]) -> PruningPlan:
         gqa=values["gqa"],
         layers=values["layer"] if structure == "layer" and budget is None else None,
         depth_by=values["depth_by"],
-        everywhere=values["global_pruning"],
+        everywhere=_allocation(values) == "global",
+        knapsack=_allocation(values) == "knapsack",
         floor=values["layer_floor"],
         steps=values["iterative_steps"],
         layer_ratios=None if ratios is None else _layer_ratios(ratios),
         round_to=values["round_to"],
         budget=budget,
     )
+
+
+def _has_budget(values: Mapping[str, Any]) -> bool:
+    return any(values[name] is not None for name in _BUDGETS)
+
+
+def _allocation(values: Mapping[str, Any]) -> str:
+    """How layers share what goes; a search tries each way itself."""
+    asked: str = "global" if values["global_pruning"] else values["allocation"]
+    if asked != "auto":
+        return asked
+    is_whole = values["channel_wise"] or values["layer_wise"]
+    # Steps share out evenly; heads of `naive` have no budget; random scores say nothing.
+    elsewhere = values["search"] or values["iterative_steps"] > 1 or values["gqa"] == "naive"
+    by_score = _has_budget(values) and values["pruner_type"] != "random"
+    return "knapsack" if by_score and not is_whole and not elsewhere else "uniform"
 
 
 def _budget(values: Mapping[str, Any]) -> Budget | None:

@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from prunescope.architecture import Model
 from prunescope.errors import PlanError
 from prunescope.extras import require
+from prunescope.pruning.budget import ALL, Budget, need
 from prunescope.pruning.selection import check_finite, lowest_first
 from prunescope.pruning.targets import Target
 
@@ -67,6 +70,26 @@ class _Part:
         """The same with the options `which`."""
         counts, savings, losses = (each[which] for each in (self.counts, self.savings, self.losses))
         return _Part(self.items, counts, savings, losses)
+
+
+def meet_cheapest(
+    budget: Budget,
+    targets: Sequence[Target],
+    scores: Sequence[Sequence[float]],
+    model: Model,
+    share: Fraction = ALL,
+) -> tuple[Target, ...]:
+    """`targets` with the removals that meet `budget` at the least loss of score.
+
+    Args:
+        scores: of the units of each target.
+        share: of the removal that the budget asks for.
+
+    Raises:
+        PlanError: as `need` and `allocate`.
+    """
+    asked = need(budget, targets, model, share)
+    return allocate(targets, scores, asked.savings, asked.excess)
 
 
 def allocate(

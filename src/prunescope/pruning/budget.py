@@ -17,7 +17,8 @@ from prunescope.errors import PlanError
 from prunescope.pruning.planned import is_known, planned
 from prunescope.pruning.targets import Target
 
-_ALL = Fraction(1)
+# The share of a removal that is the whole of it.
+ALL = Fraction(1)
 _COUNTS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 _BYTES = {"": 1, "B": 1} | {
     f"{prefix}{unit}": base ** (power + 1)
@@ -83,7 +84,7 @@ class Need:
     savings: tuple[int, ...]
 
 
-def need(budget: Budget, targets: Sequence[Target], model: Model, share: Fraction = _ALL) -> Need:
+def need(budget: Budget, targets: Sequence[Target], model: Model, share: Fraction = ALL) -> Need:
     """What `budget` asks of `targets`, or a `share` of it.
 
     Raises:
@@ -106,7 +107,7 @@ def need(budget: Budget, targets: Sequence[Target], model: Model, share: Fractio
 
 
 def meet(
-    budget: Budget, targets: Sequence[Target], model: Model, share: Fraction = _ALL
+    budget: Budget, targets: Sequence[Target], model: Model, share: Fraction = ALL
 ) -> tuple[Target, ...]:
     """`targets` with as little removed as meets `budget`: no unit of theirs could stay.
 

@@ -52,7 +52,8 @@ class PruningPlan:
             passes through them most.
         everywhere: rank units across layers rather than in each: then `ratio` is of all units of
             a kind together.
-        floor: share of its units that each layer keeps all the same.
+        knapsack: meet the budget by the removals that lose the least score, wherever they are.
+        floor: share of its units that each layer keeps all the same, with these two.
         steps: how often scores are measured anew on what is left.
         layer_ratios: layer → kind → ratio, instead of `ratio`, `attention` and `mlp`.
         round_to: widths (channels, the hidden size) are kept multiples of it; those of experts
@@ -74,6 +75,7 @@ class PruningPlan:
     layers: int | None = None
     depth_by: DepthBy = "first"
     everywhere: bool = False
+    knapsack: bool = False
     floor: float = 0.1
     steps: int = 1
     layer_ratios: Mapping[int, Mapping[str, float]] | None = None
@@ -87,6 +89,11 @@ class PruningPlan:
             return self.depth_by == "influence"
         return self.importance in CALIBRATED
 
+    @property
+    def has_floor(self) -> bool:
+        """Whether layers lose different shares, so that each needs a floor."""
+        return self.everywhere or self.knapsack
+
     def as_dict(self) -> dict[str, Any]:
         """The plan as `pruning.json` holds it; what the method does not use is left out."""
         plan = asdict(self)
@@ -97,7 +104,7 @@ class PruningPlan:
             unused |= {"taylor"}
         if self.importance == "random":
             unused |= {"grouping"}
-        if not self.everywhere:
+        if not self.has_floor:
             unused |= {"floor"}
         if self.structure != "block":
             unused |= {"attention", "mlp"}
@@ -122,6 +129,7 @@ _DEFAULTS: dict[str, Any] = {
     "gqa": "group",
     "layers": None,
     "everywhere": False,
+    "knapsack": False,
     "steps": 1,
     "layer_ratios": None,
     "round_to": 1,
@@ -133,7 +141,8 @@ def resolve(plan: PruningPlan, model: Model) -> tuple[Target, ...]:
     """The groups that `plan` cuts in `model`, by layer, attention before MLP.
 
     The number of units removed is the whole number nearest to `ratio × units`, of two equally
-    near the smaller one; the ratio is taken as the decimal that was written.
+    near the smaller one; the ratio is taken as the decimal that was written. Under a budget each
+    loses about the same share; what scores allow, a knapsack or a ranking changes afterwards.
 
     Raises:
         PlanError: a ratio outside [0, 1), a range that is empty or outside the model, a ratio
@@ -177,6 +186,10 @@ def _check(plan: PruningPlan) -> None:
         raise PlanError("ratios of layers and a budget exclude each other")
     if plan.structure != "block" and (plan.everywhere or plan.layer_ratios is not None):
         raise PlanError("a ranking across layers and ratios of layers belong to block-wise pruning")
+    if plan.knapsack and (
+        plan.budget is None or plan.structure != "block" or plan.steps > 1 or plan.everywhere
+    ):
+        raise PlanError("a knapsack allocation needs a budget, and is block-wise and in one step")
     if plan.structure != "layer" and (plan.layers is not None or plan.depth_by != "first"):
         raise PlanError("a number of layers to keep belongs to layer-wise pruning")
 
@@ -252,7 +265,7 @@ def _width(plan: PruningPlan, has_experts: bool) -> int:
 
 
 def _least(plan: PruningPlan, group: Group) -> int:
-    return max(1, math.ceil(Fraction(repr(plan.floor)) * group.units)) if plan.everywhere else 1
+    return max(1, math.ceil(Fraction(repr(plan.floor)) * group.units)) if plan.has_floor else 1
 
 
 def _cut(target: Target, ratio: Fraction) -> Target:

@@ -22,6 +22,7 @@ from prunescope.interop.hf_save import Card, save
 from prunescope.interop.lazy_state import LazyState
 from prunescope.interop.padding import Padding
 from prunescope.interop.torch_tensors import computing_dtype
+from prunescope.pruning.allocation import meet_cheapest
 from prunescope.pruning.calibration import CalibrationRecord, CalibrationSet
 from prunescope.pruning.iteration import cut_in_steps, whole_spaces
 from prunescope.pruning.plan import PruningPlan
@@ -117,7 +118,10 @@ def prune(
         cuts, loss = cut_in_steps(model, plan, targets, measure)
     else:
         scores, record = scored or (measure(model, targets), record)
-        cuts = select_all(plan, targets, unit_scores(plan, targets, scores))
+        units = unit_scores(plan, targets, scores)
+        if plan.knapsack and plan.budget is not None:
+            targets = meet_cheapest(plan.budget, targets, units, model)
+        cuts = select_all(plan, targets, units)
         loss = scores.loss
     return removed(model, plan, cuts, record, loss)
 

@@ -9,8 +9,8 @@ from typing import Literal
 
 from prunescope.architecture import Model
 from prunescope.errors import PlanError
-from prunescope.pruning.allocation import allocate
-from prunescope.pruning.budget import meet, need
+from prunescope.pruning.allocation import meet_cheapest
+from prunescope.pruning.budget import meet
 from prunescope.pruning.calibration import CalibrationRecord
 from prunescope.pruning.plan import PruningPlan, resolve
 from prunescope.pruning.run import Pruned, removed
@@ -168,8 +168,7 @@ def tried(
     units = [scores[t.group.layer or 0, t.group.kind] for t in targets]
     try:
         if method == "knapsack":
-            asked = need(plan.budget, targets, model, level)
-            chosen = allocate(targets, units, asked.savings, asked.excess)
+            chosen = meet_cheapest(plan.budget, targets, units, model, level)
             wanted = replace(wanted, everywhere=False)
         else:
             chosen = meet(plan.budget, targets, model, level)

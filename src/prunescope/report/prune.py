@@ -48,13 +48,17 @@ def print_plan(
         return target.group.kind, target.remove, target.group.units
 
     by_ratio = plan.budget is None and plan.layer_ratios is None and plan.structure != "layer"
-    together = [target for target in targets if target.free and target.group.layer is not None]
+    together = [
+        target
+        for target in targets
+        if (target.free or plan.knapsack) and target.group.layer is not None
+    ]
     for kind in dict.fromkeys(target.group.kind for target in together):
         same = [target for target in together if target.group.kind == kind]
         layers = layer_ranges(sorted(t.group.layer or 0 for t in same))
         n, total = sum(t.remove for t in same), sum(t.group.units for t in same)
         values = {"kind": kind, "layers": layers, "n": n, "total": total, "floor": plan.floor}
-        screen.line(say("prune_together", **values))
+        screen.line(say("prune_knapsack" if plan.knapsack else "prune_together", **values))
     alone = sorted((t for t in targets if t not in together), key=figures)
     for (kind, remove, units), group in groupby(alone, key=figures):
         layers = layer_ranges(sorted(t.group.layer or 0 for t in group))
@@ -65,7 +69,8 @@ def print_plan(
     if plan.gqa == "naive":
         screen.line(say("prune_naive"), "yellow")
     left = planned_parameters(model, targets)
-    if left is not None:
+    # How a knapsack divides is for the scores to say.
+    if left is not None and not plan.knapsack:
         counts = Counts(model.checkpoint.parameters, left)
         screen.line(say("prune_planned", n=left, s=counts.sparsity))
 

@@ -38,6 +38,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "{kind} of layers {layers}: {n} of {total} units removed in one ranking across layers; "
         "each keeps a share of {floor} at least",
     ),
+    "prune_knapsack": (
+        "{kind} 层 {layers}: 在预算内按得分精确分配, 使损失的得分总和最小, 每层至少保留 {floor}",
+        "{kind} of layers {layers}: shared out exactly by score within the budget: the least score "
+        "is lost; each keeps a share of {floor} at least",
+    ),
     "prune_planned": (
         "预计剪枝后: {n:,} 参数 (稀疏度 {s:.4f})",
         "Planned: {n:,} parameters (sparsity {s:.4f})",
@@ -154,8 +159,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "help_prune_batch": ("--target_memory 的序列数", "sequences, for --target_memory"),
     "help_prune_context": ("--target_memory 每个序列的词元数", "tokens of each sequence, likewise"),
     "help_layer_floor": (
-        "跨层排序时每层至少保留的比例",
-        "share of its units that each layer keeps under --global_pruning",
+        "--allocation global 或 knapsack 时每层至少保留的比例",
+        "share of its units that each layer keeps with --allocation global or knapsack",
     ),
     "help_plan": (
         "按某个 pruning.json 保留相同的索引, 不重新评分",
@@ -177,7 +182,17 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "耦合组内各张量得分的合并方式",
         "how the scores of coupled tensors are combined",
     ),
-    "help_global": ("跨层统一排序", "one ranking across layers"),
+    "help_global": (
+        "跨层统一排序, 即 --allocation global",
+        "one ranking across layers: --allocation global",
+    ),
+    "help_allocation": (
+        "各层如何分担: 比例相同; 各类单元跨层统一排序; 或在预算内使损失的得分最小 (精确背包). "
+        "auto: 有预算时 knapsack, 否则 uniform",
+        "how layers share what goes: alike; by one ranking of each kind of unit across layers; or, "
+        "under a budget, so that the least score is lost (an exact knapsack). "
+        "auto: knapsack under a budget, else uniform",
+    ),
     "help_num_examples": ("校准样本数", "number of calibration examples"),
     "help_max_seq_len": (
         "评测窗口与生成的最大词元数",
