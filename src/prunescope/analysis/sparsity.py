@@ -12,13 +12,20 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
-from threading import Lock
+from threading import Lock, local
 from typing import TYPE_CHECKING
 
 from prunescope.analysis.number_formats import FLOATS, INTEGERS, Array
 from prunescope.analysis.sparsity_result import ModelSparsity, Sparsity, TensorSparsity, both
 from prunescope.analysis.value_statistics import Values, statistics
-from prunescope.analysis.zero_patterns import ROWS, STRIP, Share, ZeroCount, has_zero
+from prunescope.analysis.zero_patterns import (
+    ROWS,
+    STRIP,
+    Scratch,
+    Share,
+    ZeroCount,
+    has_zero,
+)
 from prunescope.architecture import Role, describe
 from prunescope.checkpoint import Checkpoint, TensorInfo
 from prunescope.checkpoint.weights import WeightMap
@@ -31,11 +38,21 @@ if TYPE_CHECKING:
 else:
     np = require("numpy", "weights")
 
-# Elements looked at together: few enough for a cache, enough that numpy's calls cost little.
-_PIECE = ROWS * STRIP
+# Elements whose statistics are one sum: few enough for a cache, enough that calls cost little.
+_PIECE = 1 << 18
+# Elements whose zeros are counted together: more, since one bit is left of each.
+_TILE = ROWS * STRIP
 # What one task of a thread reads, about; and what is read before pages are given back.
 _BAND_BYTES = 16 << 20
 _RELEASE_BYTES = 256 << 20
+
+
+class _Held(local):
+    """What each thread works in, got once."""
+
+    def __init__(self) -> None:
+        self.zeros = Scratch()
+        self.values = np.empty(_PIECE + 3, np.uint32)
 
 
 def sparsity(
@@ -101,14 +118,14 @@ def _counted(
 ) -> list[Sparsity]:
     tasks = [(n, band) for n, matrix in enumerate(matrices) for band in _bands(matrix)]
     zeros = [ZeroCount(matrix.shape[1]) for matrix in matrices]
-    lock = Lock()
+    held, lock = _Held(), Lock()
     unreleased = 0
 
     def work(task: tuple[int, slice]) -> Values | None:
         nonlocal unreleased
         number, band = task
         part = matrices[number][band]
-        counted, measured = _band(part, tensors[number].dtype, with_values)
+        counted, measured = _band(part, tensors[number].dtype, with_values, held)
         with lock:
             zeros[number] += counted
             unreleased += part.nbytes
@@ -142,28 +159,37 @@ def _rows(elements: int, columns: int) -> int:
     return max(ROWS, elements // max(1, columns) // ROWS * ROWS)
 
 
-def _band(part: Array, dtype: str, with_values: bool) -> tuple[ZeroCount, Values | None]:
+def _band(
+    part: Array, dtype: str, with_values: bool, held: _Held
+) -> tuple[ZeroCount, Values | None]:
     rows, columns = part.shape
     counted, measured = ZeroCount(columns), Values() if with_values else None
-    step = _rows(_PIECE, columns)
-    scratch = np.empty(_PIECE + 3, np.uint32)
+    step = _rows(_PIECE if with_values else _TILE, columns)
+    # Where a tile has zeros the next is likely to, and asking first would read it twice.
+    zero_here = False
     for start in range(0, rows, step):
         tile = np.ascontiguousarray(part[start : start + step])
-        flat = tile.reshape(-1)
-        zero_here = False
-        for place in range(0, flat.size, _PIECE):
-            piece = flat[place : place + _PIECE]
-            if measured is None:
-                zero_here = zero_here or has_zero(piece, dtype)
-            else:
-                found, in_piece = statistics(piece, dtype, scratch)
-                measured += found
-                zero_here |= in_piece
+        if measured is not None:
+            measured, zero_here = _measured(measured, tile.reshape(-1), dtype, held.values)
+        elif not zero_here:
+            zero_here = has_zero(tile.reshape(-1), dtype)
         if zero_here:
-            counted.add(tile, dtype, scratch)
+            before = counted.zeros
+            counted.add(tile, dtype, held.zeros)
+            zero_here = counted.zeros > before
         else:
             counted.add_full()
     return counted, measured
+
+
+def _measured(before: Values, bits: Array, dtype: str, scratch: Array) -> tuple[Values, bool]:
+    """Statistics of what came before and of these elements, and whether a zero is among them."""
+    zero_here = False
+    for start in range(0, bits.size, _PIECE):
+        found, in_piece = statistics(bits[start : start + _PIECE], dtype, scratch)
+        before += found
+        zero_here |= in_piece
+    return before, zero_here
 
 
 def _result(tensor: TensorInfo, matrix: Array, count: ZeroCount, values: Values | None) -> Sparsity:

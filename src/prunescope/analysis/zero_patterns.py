@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 else:
     np = require("numpy", "weights")
 
-# Rows of a tile, but for the last: whole blocks.
+# Rows of a tile, but for the last, are a multiple of this: whole blocks.
 ROWS = 32
-# A wide tile is marked in strips of as many columns.
-STRIP = 1 << 13
+# A wide matrix is counted in strips of as many columns, whole blocks of them.
+STRIP = 1 << 16
+# Elements marked together: few enough for a cache, enough that calls, which wait for Python's lock,
+# are few. A tile, of which one bit an element is left, is larger.
+_PIECE = 1 << 18
 _ONE, _TWO, _FOUR = np.uint64(1), np.uint64(2), np.uint64(4)
 
 
@@ -46,6 +49,28 @@ class Share:
         return Share(self.count + other.count, self.total + other.total)
 
 
+class Scratch:
+    """What a thread works in: memory fresh from the system takes longer to get than to fill.
+
+    Attributes:
+        doubled: a piece without its signs, in bytes.
+        marks: a piece, an element a byte.
+        packed: a tile, an element a bit.
+        sums, more: sums of its bits.
+        counts: how many bits of each word are set.
+    """
+
+    __slots__ = ("counts", "doubled", "marks", "more", "packed", "sums")
+
+    def __init__(self) -> None:
+        piece = max(_PIECE, STRIP)
+        words = ROWS * _words(STRIP)
+        self.doubled = np.empty(2 * piece, np.uint8)
+        self.marks = np.empty(piece, bool)
+        self.packed, self.sums, self.more = (np.empty(words, np.uint64) for _ in range(3))
+        self.counts = np.empty(words, np.uint8)
+
+
 def has_zero(bits: Array, dtype: str) -> bool:
     """Whether a zero of either sign is among these elements.
 
@@ -53,11 +78,16 @@ def has_zero(bits: Array, dtype: str) -> bool:
         bits: one axis, contiguous: unsigned words of a float type, or integers as they are.
         dtype: theirs.
     """
-    if np.count_nonzero(bits) < bits.size:
-        return True
-    # A float's negative zero is the sign alone: of signed words the lowest.
-    signed = bits.view(f"i{bits.itemsize}")
-    return dtype in FLOATS and bool(signed.min() == np.iinfo(signed.dtype).min)
+    unsigned, signed = (bits.view(f"{kind}{bits.itemsize}") for kind in "ui")
+    lowest = np.iinfo(signed.dtype).min
+    for start in range(0, bits.size, _PIECE):
+        piece = slice(start, start + _PIECE)
+        if not unsigned[piece].min():
+            return True
+        # A float's negative zero is the sign alone: of signed words the lowest.
+        if dtype in FLOATS and signed[piece].min() == lowest:
+            return True
+    return False
 
 
 @dataclass(slots=True)
@@ -99,7 +129,7 @@ class ZeroCount:
     @property
     def empty_columns(self) -> int:
         """Columns of zeros among the rows counted."""
-        return self.columns - _set(self.seen)
+        return self.columns - int(np.bitwise_count(self.seen).sum(dtype=np.int64))
 
     def add_full(self) -> None:
         """Count rows without a zero."""
@@ -107,74 +137,114 @@ class ZeroCount:
         if self.columns % 8:
             self.seen[-1] = 256 - (256 >> self.columns % 8)
 
-    def add(self, bits: Array, dtype: str, scratch: Array) -> None:
+    def add(self, bits: Array, dtype: str, scratch: Scratch) -> None:
         """Count rows of elements.
 
         Args:
-            bits: [rows, columns], as `value_statistics.statistics` takes them; its first row starts
-                blocks.
+            bits: [rows, columns], as `has_zero` takes them; its first row starts blocks.
             dtype: theirs.
-            scratch: as there, for as many elements as rows and STRIP columns have.
         """
-        rows = len(bits)
-        filled = np.zeros(rows, bool)
-        for start in range(0, self.columns, STRIP):
-            strip = bits[:, start : start + STRIP]
-            packed = _packed(_marks(strip, dtype, scratch.view(np.uint8)))
-            self._groups(packed, strip.size)
-            self._blocks(packed, rows, strip.shape[1])
-            filled |= packed[:rows].any(axis=1)
-            seen = self.seen[start // 8 : (start + strip.shape[1] + 7) // 8]
-            seen |= np.bitwise_or.reduce(packed, axis=0)[: seen.size]
-        self.empty_rows += rows - int(np.count_nonzero(filled))
+        step = len(scratch.packed) // _words(min(self.columns, STRIP)) // ROWS * ROWS
+        for top in range(0, len(bits), step):
+            tile = bits[top : top + step]
+            filled = np.zeros(len(tile), np.uint64)
+            for start in range(0, self.columns, STRIP):
+                strip = tile[:, start : start + STRIP]
+                words = _packed(strip, dtype, scratch)
+                self._groups(words[: len(tile)], strip.size, scratch)
+                seen = self.seen[start // 8 : -(-(start + strip.shape[1]) // 8)]
+                seen |= self._blocks(words, *strip.shape)[: seen.size]
+                filled |= np.bitwise_or.reduce(words[: len(tile)], axis=1)
+            self.empty_rows += len(tile) - int(np.count_nonzero(filled))
 
-    def _groups(self, packed: Array, elements: int) -> None:
+    def _groups(self, words: Array, elements: int, scratch: Scratch) -> None:
         """Bits are summed in pairs, fours and eights at once, as in Hacker's Delight, figure 5-2.
 
         What breaks a pattern is counted, for padding breaks none.
         """
-        words = packed.view(np.uint64)
-        self.zeros += elements - _set(words)
-        pairs = words - (words >> _ONE & _repeated(0x55))
-        fours = (pairs & _repeated(0x33)) + (pairs >> _TWO & _repeated(0x33))
+        flat = words.reshape(-1)
+        sums, more, counts = (
+            held[: flat.size] for held in (scratch.sums, scratch.more, scratch.counts)
+        )
+        self.zeros += elements - _set(flat, counts)
+        # Pairs: of two bits ab, 2a + b - a is their sum.
+        np.right_shift(flat, _ONE, out=more)
+        np.bitwise_and(more, _repeated(0x55), out=more)
+        np.subtract(flat, more, out=sums)
+        # Fours.
+        np.right_shift(sums, _TWO, out=more)
+        np.bitwise_and(more, _repeated(0x33), out=more)
+        np.bitwise_and(sums, _repeated(0x33), out=sums)
+        np.add(sums, more, out=sums)
         # 3 or 4 and one more reach the bit of value 4; 5 to 8 and three more that of 8.
-        self.two_four += elements // 4 - _set(fours + _repeated(0x11) & _repeated(0x44))
-        eights = fours + (fours >> _FOUR) & _repeated(0x0F)
-        self.four_eight += elements // 8 - _set(eights + _repeated(0x03) & _repeated(0x08))
+        np.add(sums, _repeated(0x11), out=more)
+        np.bitwise_and(more, _repeated(0x44), out=more)
+        broken = _set(more, counts)
+        self.two_four += elements // 4 - broken
+        self.four_eight += elements // 8
+        if not broken:
+            # Two groups of 2:4 are one of 4:8.
+            return
+        np.right_shift(sums, _FOUR, out=more)
+        np.add(sums, more, out=sums)
+        np.bitwise_and(sums, _repeated(0x0F), out=sums)
+        np.add(sums, _repeated(0x03), out=sums)
+        np.bitwise_and(sums, _repeated(0x08), out=sums)
+        self.four_eight -= _set(sums, counts)
 
-    def _blocks(self, packed: Array, rows: int, columns: int) -> None:
-        halves = packed.view(np.uint16).reshape(-1, 16, packed.shape[1] // 2)
-        found = np.bitwise_or.reduce(halves, axis=1)[: (rows + 15) // 16, : (columns + 15) // 16]
-        self.blocks16 += int(np.count_nonzero(found == 0))
-        whole = packed.view(np.uint32).reshape(-1, 32, packed.shape[1] // 4)
-        found = np.bitwise_or.reduce(whole, axis=1)[:, : (columns + 31) // 32]
-        self.blocks32 += int(np.count_nonzero(found == 0))
+    def _blocks(self, words: Array, rows: int, columns: int) -> Array:
+        """Count empty blocks; returns `seen` of these columns."""
+        low = np.bitwise_or.reduce(words.reshape(-1, 16, words.shape[1]), axis=1)
+        high = low[::2] | low[1::2]
+        self.blocks16 += _empty(low.view(np.uint16), rows, columns, 16)
+        self.blocks32 += _empty(high.view(np.uint32), rows, columns, 32)
+        seen: Array = np.bitwise_or.reduce(high, axis=0).view(np.uint8)
+        return seen
 
 
-def _set(words: Array) -> int:
-    return int(np.bitwise_count(words).sum(dtype=np.int64))
+def _empty(blocks: Array, rows: int, columns: int, side: int) -> int:
+    """Blocks without a mark; those of padding alone are no blocks."""
+    found = blocks[: -(-rows // side), : -(-columns // side)]
+    return int(found.size - np.count_nonzero(found))
 
 
-def _marks(bits: Array, dtype: str, scratch: Array) -> Array:
-    """True where an element is no zero, over the bytes of `scratch`."""
-    used = 0
+def _words(columns: int) -> int:
+    """Words of 64 bits that a row of as many columns takes."""
+    return -(-columns // 64)
+
+
+def _set(words: Array, counts: Array) -> int:
+    """How many bits are set; `counts` is overwritten."""
+    return int(np.bitwise_count(words, out=counts).sum(dtype=np.int64))
+
+
+def _packed(strip: Array, dtype: str, scratch: Scratch) -> Array:
+    """One bit an element, set where it is no zero: [rows, words], over `scratch.packed`.
+
+    Padded with zeros to whole blocks of rows and whole words of columns.
+    """
+    rows, columns = strip.shape
+    shape = -(-rows // ROWS) * ROWS, _words(columns)
+    words = scratch.packed[: shape[0] * shape[1]].reshape(shape)
+    packed = words.view(np.uint8)
+    used = -(-columns // 8)
+    packed[rows:] = 0
+    packed[:, used:] = 0
+    step = max(1, _PIECE // columns)
+    for start in range(0, rows, step):
+        marks = _marks(strip[start : start + step], dtype, scratch)
+        packed[start : start + len(marks), :used] = np.packbits(marks, axis=1)
+    return words
+
+
+def _marks(bits: Array, dtype: str, scratch: Scratch) -> Array:
+    """A byte or a truth value for each element, not 0 where it is no zero."""
     if dtype in FLOATS and bits.itemsize < 4:
         # Doubling drops the sign.
-        used = bits.nbytes
-        doubled = scratch[:used].view(bits.dtype).reshape(bits.shape)
+        doubled = scratch.doubled[: bits.nbytes].view(bits.dtype).reshape(bits.shape)
         bits = np.add(bits, bits, out=doubled)
     elif dtype in FLOATS:
         bits = bits.view(f"f{bits.itemsize}")
-    marks = scratch[used : used + bits.size].view(bool).reshape(bits.shape)
-    return np.not_equal(bits, 0, out=marks)
-
-
-def _packed(marks: Array) -> Array:
-    """One bit a mark, padded with zeros to whole blocks of rows and whole words of 64 columns."""
-    rows, columns = marks.shape
-    packed = np.packbits(marks, axis=1)
-    if rows % ROWS == 0 and columns % 64 == 0:
-        return packed
-    padded = np.zeros((-(-rows // ROWS) * ROWS, -(-columns // 64) * 8), np.uint8)
-    padded[:rows, : packed.shape[1]] = packed
-    return padded
+    if bits.itemsize == 1:
+        return bits
+    return np.not_equal(bits, 0, out=scratch.marks[: bits.size].reshape(bits.shape))
