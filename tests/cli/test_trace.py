@@ -109,8 +109,30 @@ def test_json_has_no_word_for_infinity(
     with_state(folder / "original", tmp_path / "nan", state)
     code, out, _ = call(capsys, "original", str(tmp_path / "nan"), "--json")
     others = json.loads(out)["outside_layers"]["others"]
-    assert code == 0
+    assert code == 1
     assert [(t["identical"], t["drift"]) for t in others] == [(False, None)]
+
+
+def test_nan_is_named_and_fails(
+    capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path
+) -> None:
+    state = state_of(folder / "sound")
+    state[f"{MLP}up_proj.weight"][2, 3] = float("nan")
+    with_state(folder / "sound", tmp_path / "nan", state)
+    code, out, _ = call(capsys, "original", str(tmp_path / "nan"))
+    assert code == 1
+    assert f"❌ layer 1: {MLP}up_proj.weight holds NaN or infinity" in out
+    assert out.endswith("❌ Layers that fail a check: 1\n")
+
+
+def test_an_unrelated_model_is_called_so_in_two_lines(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    original(tmp_path / "other", seed=1, num_hidden_layers=3)
+    code, out, _ = call(capsys, "original", str(tmp_path / "other"))
+    assert code == 1
+    assert out.count("❌") == 2
+    assert "This model was not pruned from that original" in out
 
 
 @pytest.mark.parametrize(

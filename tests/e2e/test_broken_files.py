@@ -31,7 +31,7 @@ FAULTS: dict[str, tuple[Fault | None, dict[str, int]]] = {
     "other": (faults.other_columns, {"verify": 0, "trace": 1}),
     "config": (None, {"verify": 1}),
     "layer": (faults.another_layer, {"verify": 1}),
-    "nan": (faults.not_a_number, {"verify": 1, "trace": 0}),
+    "nan": (faults.not_a_number, {"verify": 1, "trace": 1}),
 }
 OPTIONS = {"layer": ["--layers=3:27"], "nan": ["--weights"]}
 

@@ -30,12 +30,14 @@ class Axis:
         key: the tensor's name in its family's table: `self_attn.q_proj.weight`.
         length: rows or columns; of an axis that lies in several spaces, those of one: what is
             left where the others are as long as other tensors tell.
+        is_fused: whether it lies in several.
     """
 
     tensor: TensorInfo
     layer: int | None
     key: str
     length: int
+    is_fused: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,11 @@ class Layout:
             places = self.of_space(layer, space)
             found = self.axes[places[0]] if places else None
         return found[0].length if found else None
+
+    def alone(self, layer: int | None, space: str, expert: int | None = None) -> int | None:
+        """Length of a space by an axis that lies in no other; None where there is none."""
+        axes = self.axes.get(_place(self.model, layer, space, expert), ())
+        return next((axis.length for axis in axes if not axis.is_fused), None)
 
     def units(self, layer: int | None, space: str) -> int | None:
         """The same in whole units; None where rows are left over, axes differ, or nothing tells.
@@ -126,7 +133,9 @@ def layout(model: Model, original: Model | None = None) -> Layout:
         lengths = {s: found[place][0].length for s, place in places.items() if place in found}
         told = solve(label, axis.length, lengths)
         if told is not None:
-            found.setdefault(places[told[0]], []).append(replace(axis, length=told[1]))
+            found.setdefault(places[told[0]], []).append(
+                replace(axis, length=told[1], is_fused=True)
+            )
     return Layout(model, {place: tuple(axes) for place, axes in found.items()}, rows)
 
 

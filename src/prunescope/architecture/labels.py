@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from functools import cache
 
 NO_SPACE = "_"
+BEHIND, BESIDE = "+", "|"
 
 
 @cache
 def parts(label: str) -> tuple[str, ...]:
     """The spaces of a label, in order; one that repeats occurs as often."""
-    return tuple(label.replace("|", "+").split("+")) if label != NO_SPACE else ()
+    return tuple(label.replace(BESIDE, BEHIND).split(BEHIND)) if label != NO_SPACE else ()
 
 
 def solve(label: str, length: int, known: Mapping[str, int]) -> tuple[str, int] | None:

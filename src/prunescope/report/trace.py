@@ -7,11 +7,15 @@ from itertools import groupby
 from math import isnan
 
 from prunescope.analysis.trace.results import LayerTrace, MemberTrace, SpaceTrace, Trace
-from prunescope.errors import printable
 from prunescope.report.console import Justify, Screen
 from prunescope.report.layers import collapsed, layer_ranges
 from prunescope.report.messages import Messages
-from prunescope.report.trace_findings import print_findings, print_verdict, space_title
+from prunescope.report.trace_findings import (
+    print_findings,
+    print_verdict,
+    space_title,
+    tensor_name,
+)
 
 # More units than this are counted, not listed; and a list may be this long.
 _LISTED = 256
@@ -85,7 +89,7 @@ def _layers(trace: Trace, everything: bool, screen: Screen, say: Messages) -> No
 def _header(name: str, trace: Trace, say: Messages) -> str:
     """A space with the projections that tell of it: `KV heads (k/v)`."""
     members = next(layer.spaces[name].members for layer in trace.layers if name in layer.spaces)
-    roles = "/".join(member.role.name.lower() for member in members)
+    roles = "/".join(dict.fromkeys(member.role.name.lower() for member in members))
     return f"{space_title(name, say)} ({roles})"
 
 
@@ -144,8 +148,6 @@ def _place(layer: LayerTrace, say: Messages) -> str:
 
 
 def _tensors(trace: Trace, screen: Screen, say: Messages) -> None:
-    rows = [
-        [printable(member.tensor), _mark(member.ok), _drift([member])] for member in trace.members
-    ]
+    rows = [[tensor_name(member), _mark(member.ok), _drift([member])] for member in trace.members]
     headers = [say("trace_module"), say("trace_agrees"), say("trace_drift")]
     screen.table(headers, rows, ["left", "left", "right"])

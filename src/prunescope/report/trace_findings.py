@@ -25,8 +25,17 @@ def space_title(name: str, say: Messages) -> str:
     return say(_TITLES[name]) if name in _TITLES else name
 
 
+def tensor_name(member: MemberTrace) -> str:
+    """Its name in the pruned model, and which part of it is meant where several are fused."""
+    part = f" [{member.part}]" if member.part else ""
+    return printable(member.tensor) + part
+
+
 def print_findings(trace: Trace, screen: Screen, say: Messages) -> None:
     """What is not as in an ordinary block-wise pruned model."""
+    if trace.unrelated:
+        screen.line(say("trace_unrelated"), "red")
+        return
     if trace.head_dim is None:
         screen.line(say("trace_no_head_dim"), "yellow")
     if trace.removed:
@@ -51,6 +60,9 @@ def print_findings(trace: Trace, screen: Screen, say: Messages) -> None:
 
 def print_verdict(trace: Trace, screen: Screen, say: Messages) -> None:
     """Whether what is left is unchanged, and whether every check passes."""
+    if trace.unrelated:
+        screen.line(say("trace_bad_unrelated"), "bold red")
+        return
     changed = [member for member in trace.members if not member.identical]
     largest = max(changed, key=lambda m: (isnan(m.drift), m.drift), default=None)
     if largest is not None and not largest.drift:
@@ -61,7 +73,7 @@ def print_verdict(trace: Trace, screen: Screen, say: Messages) -> None:
             n=len(changed),
             total=len(trace.members),
             drift=f"{largest.drift:.2e}",
-            tensor=printable(largest.tensor),
+            tensor=tensor_name(largest),
         )
         screen.line(text, "yellow")
     else:
@@ -102,12 +114,14 @@ def _space(space: SpaceTrace, place: str, screen: Screen, say: Messages) -> None
 
 
 def _member(member: MemberTrace, place: str, screen: Screen, say: Messages) -> None:
-    tensor = printable(member.tensor)
+    tensor = tensor_name(member)
     if member.disagreeing:
         text = say("trace_disagrees", place=place, tensor=tensor, n=member.disagreeing)
         screen.line(text, "red")
     if member.untraced:
         screen.line(say("trace_untraced", place=place, tensor=tensor, n=member.untraced), "red")
+    if not member.finite:
+        screen.line(say("trace_not_finite", place=place, tensor=tensor), "red")
 
 
 def _pairing(layer: LayerTrace, place: str, screen: Screen, say: Messages) -> None:

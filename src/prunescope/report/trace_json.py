@@ -21,6 +21,7 @@ def trace_json(found: Trace) -> str:
             "head_dim": found.head_dim,
             "removed_layers": found.removed,
             "reordered": found.reordered,
+            "unrelated": found.unrelated,
             "layers": [
                 {
                     "layer": layer.layer,
@@ -52,10 +53,12 @@ def _space(space: SpaceTrace) -> dict[str, Any]:
 def _member(member: MemberTrace) -> dict[str, Any]:
     return {
         "tensor": member.tensor,
+        "part": member.part,
         "module": member.role.title,
         "disagreeing": member.disagreeing,
         "untraced": member.untraced,
         "identical": member.identical,
+        "finite": member.finite,
         # JSON knows no infinity.
         "drift": member.drift if isfinite(member.drift) else None,
     }

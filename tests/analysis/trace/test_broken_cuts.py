@@ -204,6 +204,42 @@ def test_weights_that_are_no_numbers_are_neither_hidden_nor_fatal(
     assert drift[f"{MLP}up_proj.weight"] != drift[f"{MLP}up_proj.weight"]
     assert drift[f"{ATTENTION}q_proj.weight"] == float("inf")
     assert len(drift) == 2
+    assert [m.tensor for m in found.members if not m.finite] == [
+        f"{ATTENTION}q_proj.weight",
+        f"{MLP}up_proj.weight",
+    ]
+    # They agree with their partners, yet nobody would call the layer sound.
+    assert [layer.ok for layer in found.layers] == [True, False, True, True]
+    assert not found.ok
+
+
+def test_nan_that_the_original_has_was_not_put_there_by_pruning(
+    before: Path, tmp_path: Path
+) -> None:
+    state = state_of(before)
+    state[f"{MLP}up_proj.weight"][5, 7] = torch.nan
+    spoilt = with_state(before, tmp_path / "spoilt", state)
+    assert traced(spoilt, spoilt).ok
+
+
+def test_a_bias_trained_from_zero_is_changed_not_broken(before: Path, tmp_path: Path) -> None:
+    state = state_of(before)
+    state[f"{ATTENTION}q_proj.bias"][:] = 0
+    zero = with_state(before, tmp_path / "zero", state)
+    state[f"{ATTENTION}q_proj.bias"][:] = 0.1
+    found = traced(zero, with_state(before, tmp_path / "trained", state))
+    changed = [m for m in found.members if not m.identical]
+    assert [(m.drift, m.finite) for m in changed] == [(float("inf"), True)]
+    assert found.ok
+
+
+def test_a_model_of_which_nothing_is_found_is_called_unrelated(
+    before: Path, tmp_path: Path
+) -> None:
+    found = traced(before, original(tmp_path / "other", seed=1, **BIASES))
+    assert found.unrelated
+    assert not found.ok
+    assert not traced(before, before).unrelated
 
 
 def test_a_config_that_gives_another_head_size(before: Path, tmp_path: Path) -> None:

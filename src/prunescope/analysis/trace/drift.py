@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import inf, isfinite, sqrt
 from typing import TYPE_CHECKING, Any
 
 from prunescope.analysis.trace.matrices import Matrix, in_wide_words
@@ -25,10 +25,12 @@ class Drift:
     Attributes:
         identical: whether every bit is the same.
         relative: ‖pruned − original‖ / ‖original‖, Frobenius.
+        finite: whether the pruned tensor is free of NaN and infinity, or has the original's bits.
     """
 
     identical: bool
     relative: float
+    finite: bool = True
 
 
 def measure(original: Matrix, pruned: Matrix, rows: Array | None, columns: Array | None) -> Drift:
@@ -40,7 +42,7 @@ def measure(original: Matrix, pruned: Matrix, rows: Array | None, columns: Array
     """
     if is_identical(original, pruned, rows, columns):
         return Drift(True, 0.0)
-    return Drift(False, _relative(original, pruned, rows, columns))
+    return _changed(original, pruned, rows, columns)
 
 
 def is_identical(
@@ -109,11 +111,12 @@ def _lanes(columns: Array | None, lanes: int) -> Array | None:
     return groups[:, 0] // lanes if whole else None
 
 
-def _relative(original: Matrix, pruned: Matrix, rows: Array | None, columns: Array | None) -> float:
+def _changed(original: Matrix, pruned: Matrix, rows: Array | None, columns: Array | None) -> Drift:
     step = max(1, min(original.chunk(), pruned.chunk()))
     valid = slice(None) if columns is None else columns >= 0
     chosen = None if columns is None else columns[columns >= 0]
     difference = norm = 0.0
+    finite = True
     for start in range(0, pruned.shape[0], step):
         here: Any = slice(start, min(start + step, pruned.shape[0]))
         there: Any = here
@@ -128,8 +131,11 @@ def _relative(original: Matrix, pruned: Matrix, rows: Array | None, columns: Arr
         theirs = np.ascontiguousarray(theirs).reshape(-1)
         with np.errstate(over="ignore", invalid="ignore"):
             change = np.ascontiguousarray(ours).reshape(-1) - theirs
-        difference += float(np.dot(change, change))
+        here_differs = float(np.dot(change, change))
+        # Squares may overflow, and the original may have its own: only then is it looked for.
+        finite = finite and (isfinite(here_differs) or bool(np.isfinite(ours).all()))
+        difference += here_differs
         norm += float(np.dot(theirs, theirs))
     if not norm:
-        return inf if difference else 0.0
-    return sqrt(difference / norm)
+        return Drift(False, inf if difference else 0.0, finite)
+    return Drift(False, sqrt(difference / norm), finite)

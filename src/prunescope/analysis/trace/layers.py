@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import nan
 from typing import TYPE_CHECKING, Any
 
-from prunescope.analysis.trace.drift import measure
+from prunescope.analysis.trace.drift import Drift, measure
 from prunescope.analysis.trace.pairing import pair_heads
 from prunescope.analysis.trace.pairs import Pair, Reader
 from prunescope.analysis.trace.results import LayerTrace, MemberTrace, Pairing, SpaceTrace
@@ -103,13 +103,22 @@ def _confirm(pair: Pair, kept: Kept) -> MemberTrace:
         for axis, indices in enumerate(along)
     ]
     disagreeing = 0
-    identical, drift = False, nan
+    found = Drift(False, nan)
     if any(pair.pruned.shape[axis] != length for axis, length in enumerate(lengths)):
         disagreeing = pair.pruned.shape[0]
     else:
         found = measure(pair.original, pair.pruned, along[0], along[1] if along[1:] else None)
-        identical, drift = found.identical, found.relative
-    return MemberTrace(pair.pruned.info.name, pair.role, None, disagreeing, 0, identical, drift)
+    return MemberTrace(
+        pair.pruned.info.name,
+        pair.role,
+        None,
+        disagreeing,
+        0,
+        found.identical,
+        found.relative,
+        found.finite,
+        pair.pruned.part,
+    )
 
 
 def _pairing(reader: Reader, spaces: Mapping[str, SpaceTrace]) -> Pairing | None:

@@ -36,6 +36,7 @@ class Matrix:
         words: as stored, over the map; None where values have to be decoded.
         decode: stored rows → float32; None where `words` are there.
         order: row → the stored row; None where they are the same.
+        part: `2/3` of the second of three that are fused into one tensor; None for a whole one.
     """
 
     info: TensorInfo
@@ -43,6 +44,7 @@ class Matrix:
     words: Array | None
     decode: Decode | None
     order: Array | None
+    part: str | None = None
 
     @property
     def dtype(self) -> str:

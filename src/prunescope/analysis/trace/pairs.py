@@ -1,14 +1,21 @@
-"""Which tensors of the two models belong together? By role and axes, whatever their names."""
+"""Which tensors of the two models belong together? By role and axes, whatever their names.
+
+What is fused into one tensor is taken apart: each part is a pair of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 
+from prunescope.analysis.axes import Layout, layout
+from prunescope.analysis.trace.fused import part_of, part_positions
 from prunescope.analysis.trace.matrices import Matrix, read_matrix
 from prunescope.architecture import Model, Module, Role, in_order
 from prunescope.architecture.labels import parts
 from prunescope.checkpoint.weights import WeightMap
+from prunescope.errors import ArchitectureError
 
 
 @dataclass(frozen=True)
@@ -16,8 +23,8 @@ class Pair:
     """One tensor of both models.
 
     Attributes:
-        axes: the space of each axis; a row of spaces is one of its own, and so is that of each
-            expert (`expert_channels[3]`).
+        axes: the space of each axis; that of each expert is one of its own
+            (`expert_channels[3]`), and so is a row of spaces that cannot be taken apart.
         unit: for each axis, the config key of how many rows a unit has there; None for one row.
     """
 
@@ -50,9 +57,10 @@ class Reader:
         that no table lists, of a vision tower.
 
         Raises:
+            ArchitectureError: a fused tensor whose parts do not add up as the original's do.
             CheckpointError: weights that cannot be read or compared.
         """
-        found = []
+        found: list[Pair] = []
         for role, module in after.items():
             if role is Role.BUFFER or role not in before:
                 continue
@@ -67,17 +75,49 @@ class Reader:
                 if original is None or tensor.shared_with is not None or not is_known:
                     continue
                 axes, units = self._axes(tensor.name)
-                found.append(
-                    Pair(
-                        role,
-                        axes,
-                        units,
-                        read_matrix(self.weights, self.before, original, role, self.head_dim),
-                        read_matrix(self.weights, self.after, tensor, role, self.head_dim),
-                    )
+                pair = Pair(
+                    role,
+                    axes,
+                    units,
+                    read_matrix(self.weights, self.before, original, role, self.head_dim),
+                    read_matrix(self.weights, self.after, tensor, role, self.head_dim),
                 )
+                found.extend(self._apart(pair))
         order = {role: place for place, role in enumerate(in_order(p.role for p in found))}
         return tuple(sorted(found, key=lambda p: (-len(p.axes), order[p.role])))
+
+    @cached_property
+    def _shapes(self) -> tuple[Layout, Layout]:
+        return layout(self.before), layout(self.after, self.before)
+
+    def _apart(self, pair: Pair) -> Iterator[Pair]:
+        """The pair itself, or one for each part of its fused axis."""
+        before, after = pair.original.info.name, pair.pruned.info.name
+        labels = self.after.roles[after].axes
+        axis = next((i for i, label in enumerate(labels) if len(parts(label)) > 1), None)
+        theirs = None if axis is None else part_positions(self._shapes[0], before, axis)
+        if axis is None or theirs is None:
+            yield pair
+            return
+        ours = part_positions(self._shapes[1], after, axis)
+        if ours is None:
+            raise ArchitectureError(
+                f"{self.after.checkpoint.path}: tensor {after!r} has "
+                f"{pair.pruned.info.shape[axis]} {labels[axis]} entries, which do not fit the "
+                "other tensors of its layer (prunescope verify says which of them differ)"
+            )
+        for number, space in enumerate(parts(labels[axis])):
+            name = f"{number + 1}/{len(ours)}"
+            axes, units = list(pair.axes), list(pair.unit)
+            axes[axis] = space + pair.axes[axis].removeprefix(labels[axis])
+            units[axis] = self.after.family.spaces[space].unit
+            yield replace(
+                pair,
+                axes=tuple(axes),
+                unit=tuple(units),
+                original=part_of(pair.original, axis, theirs[number], name),
+                pruned=part_of(pair.pruned, axis, ours[number], name),
+            )
 
     def _axes(self, name: str) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
         place, spaces = self.after.places[name], self.after.family.spaces

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -26,6 +26,9 @@ class MemberTrace:
         identical: whether what is left has the original's very bits.
         drift: ‖pruned − original‖ / ‖original‖ (Frobenius) over what is left; NaN or infinite
             where the weights are. A change of dtype alone that loses nothing is 0.
+        finite: whether no NaN or infinity was put into it; those that the original has at the
+            same places, all else being the same, are its own.
+        part: `2/3` of the second of three that are fused into one tensor; None for a whole one.
     """
 
     tensor: str
@@ -35,6 +38,8 @@ class MemberTrace:
     untraced: int
     identical: bool
     drift: float
+    finite: bool = True
+    part: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -167,7 +172,7 @@ class LayerTrace:
         """Whether every check of the layer passes."""
         pairs = self.pairing is None or self.pairing.ok
         parts = (*(s.ok for s in self.spaces.values()), *(m.ok for m in self.others))
-        return self.layer is not None and pairs and all(parts)
+        return self.layer is not None and pairs and all(parts) and _finite(self.members)
 
 
 @dataclass(frozen=True)
@@ -207,9 +212,16 @@ class Trace(Tabular):
 
     @property
     def ok(self) -> bool:
-        """Whether every check passes: agreement, whole units, pairing, nothing unfound."""
+        """Whether every check passes: agreement, whole units, pairing, nothing unfound or NaN."""
         outside = (*(s.ok for s in self.spaces.values()), *(m.ok for m in self.others))
-        return all(layer.ok for layer in self.layers) and all(outside)
+        return all(layer.ok for layer in self.layers) and all(outside) and _finite(self.members)
+
+    @property
+    def unrelated(self) -> bool:
+        """Whether nothing at all of the pruned model was found in the original."""
+        spaces = [s for layer in self.layers for s in layer.spaces.values() if s.members]
+        found = any(unit >= 0 for space in spaces for unit in space.kept)
+        return bool(self.layers) and not found
 
     def rows(self) -> list[dict[str, Any]]:
         """One for each space: of every layer, then of the whole model."""
@@ -221,3 +233,7 @@ class Trace(Tabular):
             )
             for space in spaces.values()
         ]
+
+
+def _finite(members: Iterable[MemberTrace]) -> bool:
+    return all(member.finite for member in members)

@@ -140,6 +140,8 @@ def _member(
         int((~found).sum()),
         drift.identical,
         drift.relative,
+        drift.finite,
+        member.pruned.part,
     )
 
 

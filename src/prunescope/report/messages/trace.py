@@ -49,6 +49,18 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "❌ {place}: {tensor} 有 {n} 行 (列) 在原始模型中找不到",
         "❌ {place}: {n} rows (columns) of {tensor} are nowhere in the original",
     ),
+    "trace_not_finite": (
+        "❌ {place}: {tensor} 含有 NaN 或无穷大",
+        "❌ {place}: {tensor} holds NaN or infinity",
+    ),
+    "trace_unrelated": (
+        "❌ 各层的权重没有一行 (列) 在原始模型中找到",
+        "❌ Not one row (column) of the layers' weights was found in the original",
+    ),
+    "trace_bad_unrelated": (
+        "❌ 这个模型不是由该原始模型剪枝而来, 或者之后训练得太多, 已无法辨认",
+        "❌ This model was not pruned from that original, or was trained beyond recognition since",
+    ),
     "trace_not_whole": (
         "❌ {place}: {space}没有整个保留",
         "❌ {place}: {space} were not kept whole",
