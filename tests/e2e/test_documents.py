@@ -79,6 +79,7 @@ ORIGINAL, PRUNED = "models/SmolLM2-135M-Instruct", "prune_log/llama_prune"
 OUTPUTS = {
     "analyze": ["analyze_pruning.py", f"--original_model={ORIGINAL}", f"--pruned_model={PRUNED}",
                 "--output=again.csv"],
+    "size": ["check_model_size.py", f"--original_model={ORIGINAL}", f"--pruned_model={PRUNED}"],
     "sparsity": ["-m", "prunescope", "sparsity", ORIGINAL, "--values"],
     "cost": ["-m", "prunescope", "cost", ORIGINAL, PRUNED, "--device=l4", "--batch=16"],
     "trace": ["-m", "prunescope", "trace", ORIGINAL, PRUNED],
