@@ -66,7 +66,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         # 8 and 4 heads lose 1: 7 query heads cannot share 3 KV heads.
         (
             ("--gqa", "naive", "--pruning_ratio", "0.25"),
-            "naive GQA pruning leaves layer 1 7 query heads, which cannot share 3 KV heads",
+            "naive GQA pruning leaves layer 1 7 query heads, which cannot share 3 KV heads: "
+            "of 8 and 4 as many may go as leave a multiple (2, 3); take another ratio or "
+            "--gqa group",
         ),
         (
             ("--global_pruning", "--layer_floor", "0.9"),
@@ -123,7 +125,8 @@ def test_options_that_ask_for_what_is_done_anyway_are_welcome(here: Path) -> Non
         (("--block_attention_layer_start=6",), "attention layer range 6..5 (half open) is empty"),
         (
             ("--block_mlp_layer_end", "7"),
-            "mlp layer range 1..7 (half open) goes past the model's 6 layers: 0..5",
+            "mlp layer range 1..7 (half open) goes past the model's 6 layers: 0..5 "
+            "(set --block_mlp_layer_start and --block_mlp_layer_end)",
         ),
         (
             ("--block_attention_layer_start=-1",),

@@ -179,7 +179,8 @@ def test_without_a_hub_a_data_set_is_one_line(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(PrunescopeError) as caught:
         documents("ptb", "evaluation")
     assert str(caught.value) == (
-        "ptb: the data set ptb-text-only/ptb_text_only cannot be had (Couldn't reach the Hub)"
+        "ptb: the data set ptb-text-only/ptb_text_only cannot be had (Couldn't reach the Hub); "
+        "without a network, name a file of text"
     )
 
 

@@ -66,7 +66,8 @@ def test_a_range_past_the_model_is_refused(
         resolve(plan(**{kind: bounds}), model)
     start, end = bounds
     assert str(caught.value) == (
-        f"{kind} layer range {start}..{end} (half open) goes past the model's 6 layers: 0..5"
+        f"{kind} layer range {start}..{end} (half open) goes past the model's 6 layers: 0..5 "
+        f"(set --block_{kind}_layer_start and --block_{kind}_layer_end)"
     )
 
 

@@ -94,7 +94,8 @@ def hub_records(name: str, part: Part) -> Iterator[dict[str, Any]]:
         rows = datasets.load_dataset(wanted.path, wanted.config, **options)
     except Exception as err:  # of the network, the cache, the hub and the data
         raise PrunescopeError(
-            f"{name}: the data set {wanted.path} cannot be had ({first_line(err)})"
+            f"{name}: the data set {wanted.path} cannot be had ({first_line(err)}); "
+            "without a network, name a file of text"
         ) from None
     yield from islice(rows, wanted.limits.get(part))
 

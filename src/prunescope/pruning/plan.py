@@ -251,7 +251,8 @@ def _check_range(kind: str, bounds: tuple[int, int], model: Model) -> None:
     if outside:
         raise PlanError(
             f"{kind} layer range {start}..{end} (half open) goes past the model's {depth} layers: "
-            f"{min(model.layers)}..{max(model.layers)}"
+            f"{min(model.layers)}..{max(model.layers)} (set --block_{kind}_layer_start and "
+            f"--block_{kind}_layer_end)"
         )
 
 
@@ -281,11 +282,15 @@ def _cut(target: Target, ratio: Fraction) -> Target:
 
 def _checked_heads(plan: PruningPlan, target: Target) -> Target:
     if plan.gqa == "naive" and target.group.totals:
-        kv_heads, heads = (n - target.remove for n in target.group.totals.values())
+        counts = tuple(target.group.totals.values())
+        kv_heads, heads = (n - target.remove for n in counts)
         if heads % kv_heads:
+            fitting = [n for n in range(1, counts[0]) if not (counts[1] - n) % (counts[0] - n)]
+            listed = ", ".join(map(str, fitting)) or "none"
             raise PlanError(
                 f"naive GQA pruning leaves layer {target.group.layer} {heads} query heads, which "
-                f"cannot share {kv_heads} KV heads"
+                f"cannot share {kv_heads} KV heads: of {counts[1]} and {counts[0]} as many may go "
+                f"as leave a multiple ({listed}); take another ratio or --gqa group"
             )
     return target
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from math import isnan
 
-from prunescope.analysis.trace.results import LayerTrace, MemberTrace, SpaceTrace, Trace
+from prunescope.analysis.trace.results import PADDING, LayerTrace, MemberTrace, SpaceTrace, Trace
 from prunescope.report.console import Justify, Screen
 from prunescope.report.layers import collapsed, layer_ranges
 from prunescope.report.messages import Messages
@@ -106,11 +106,12 @@ def _cell(space: SpaceTrace | None, say: Messages) -> str:
 
 
 def _ranges(units: Iterable[int]) -> str:
-    """Kept units; `?` stands for those that were not found."""
+    """Kept units; `?` stands for those that were not found, `∅` for zeros."""
     parts = []
-    for found, run in groupby(units, lambda unit: unit >= 0):
+    for sign, run in groupby(units, lambda unit: min(unit, 0)):
         together = list(run)
-        parts.append(layer_ranges(together) if found else f"? × {len(together)}")
+        lost = "∅" if sign == PADDING else "?"
+        parts.append(f"{lost} × {len(together)}" if sign else layer_ranges(together))
     return ", ".join(parts) or "-"
 
 

@@ -43,6 +43,7 @@ def print_findings(trace: Trace, screen: Screen, say: Messages) -> None:
     if trace.reordered:
         screen.line(say("trace_reordered"), "yellow")
     _moved(trace, screen, say)
+    _padded(trace, screen, say)
     for layer in trace.layers:
         place = say("trace_place", layer=layer.layer)
         if layer.layer is None:
@@ -99,6 +100,19 @@ def _moved(trace: Trace, screen: Screen, say: Messages) -> None:
                 moved.setdefault(space.name, []).append(layer.layer)
     for name, layers in moved.items():
         text = say("trace_moved", space=space_title(name, say), layers=layer_ranges(sorted(layers)))
+        screen.line(text, "yellow")
+
+
+def _padded(trace: Trace, screen: Screen, say: Messages) -> None:
+    padded: dict[str, list[int]] = {}
+    for layer in trace.layers:
+        for space in layer.spaces.values():
+            if space.padded and layer.layer is not None:
+                padded.setdefault(space.name, []).append(layer.layer)
+    for name, layers in padded.items():
+        text = say(
+            "trace_padded", space=space_title(name, say), layers=layer_ranges(sorted(layers))
+        )
         screen.line(text, "yellow")
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from prunescope.analysis.axes import Layout
-from prunescope.analysis.trace.matrices import Matrix
 from prunescope.architecture.labels import BESIDE, parts, solve
 from prunescope.extras import require
 
@@ -60,29 +58,3 @@ def _beside(lengths: list[int], unit: int | None) -> list[Array] | None:
         (starts + np.arange(end - share, end)).reshape(-1)
         for share, end in zip(shares, ends, strict=True)
     ]
-
-
-def part_of(matrix: Matrix, axis: int, positions: Array, name: str) -> Matrix:
-    """The rows (axis 0) or columns (axis 1) `positions` of a fused tensor, over the same bytes.
-
-    Args:
-        name: which part it is, `2/3`.
-    """
-    first, count = int(positions[0]), len(positions)
-    run = slice(first, first + count)
-    together = int(positions[-1]) - first == count - 1
-    words, decode, order = matrix.words, matrix.decode, matrix.order
-    if axis == 0:
-        shape = count, matrix.shape[1]
-        if words is not None and order is None and together:
-            words = words[run]
-        else:
-            order = positions if order is None else order[positions]
-    else:
-        shape = matrix.shape[0], count
-        if words is not None:
-            words = words[:, run] if together else words[:, positions]
-        elif decode is not None:
-            whole = decode
-            decode = lambda rows: whole(rows)[:, positions]  # noqa: E731
-    return replace(matrix, shape=shape, words=words, decode=decode, order=order, part=name)

@@ -7,6 +7,7 @@ from math import nan
 from typing import TYPE_CHECKING, Any
 
 from prunescope.analysis.trace.drift import Drift, measure
+from prunescope.analysis.trace.padding import empty, without
 from prunescope.analysis.trace.pairing import pair_heads
 from prunescope.analysis.trace.pairs import Pair, Reader
 from prunescope.analysis.trace.results import LayerTrace, MemberTrace, Pairing, SpaceTrace
@@ -107,7 +108,7 @@ def _confirm(pair: Pair, kept: Kept) -> MemberTrace:
     if any(pair.pruned.shape[axis] != length for axis, length in enumerate(lengths)):
         disagreeing = pair.pruned.shape[0]
     else:
-        found = measure(pair.original, pair.pruned, along[0], along[1] if along[1:] else None)
+        found = _measured(pair, along)
     return MemberTrace(
         pair.pruned.info.name,
         pair.role,
@@ -119,6 +120,20 @@ def _confirm(pair: Pair, kept: Kept) -> MemberTrace:
         found.finite,
         pair.pruned.part,
     )
+
+
+def _measured(pair: Pair, along: list[Array | None]) -> Drift:
+    """The drift of a tensor, but for zeros in the places of units that are padding."""
+    pruned = pair.pruned
+    for axis, kept in enumerate(along):
+        zeros = empty(pruned, axis, kept) if kept is not None else None
+        if kept is None or zeros is None or not zeros.any():
+            continue
+        rest = without(pruned, axis, kept, zeros)
+        if rest is None:
+            return Drift(True, 0.0)
+        pruned, along[axis] = rest
+    return measure(pair.original, pruned, along[0], along[1] if along[1:] else None)
 
 
 def _pairing(reader: Reader, spaces: Mapping[str, SpaceTrace]) -> Pairing | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prunescope.analysis.trace.decoding import WORDS, Decode, plain_words, quantised, values_of
@@ -79,6 +80,26 @@ class Matrix:
         """How many rows to read at a time."""
         width = self.words.itemsize if self.words is not None else 4
         return max(1, _CHUNK_BYTES // max(1, width * self.shape[1]))
+
+    def only(self, axis: int, positions: Array, part: str | None) -> Matrix:
+        """Some of the rows (axis 0) or columns (axis 1), at least one, over the same bytes."""
+        first, count = int(positions[0]), len(positions)
+        together = bool((np.diff(positions) == 1).all())
+        chosen: Any = slice(first, first + count) if together else positions
+        words, decode, order = self.words, self.decode, self.order
+        shape = (count, self.shape[1]) if axis == 0 else (self.shape[0], count)
+        if axis == 0 and (words is None or order is not None or not together):
+            order = positions if order is None else order[positions]
+        elif words is not None:
+            words = words[chosen] if axis == 0 else words[:, chosen]
+        elif decode is not None:
+            decode = partial(_columns_of, decode, chosen)
+        return replace(self, shape=shape, words=words, decode=decode, order=order, part=part)
+
+
+def _columns_of(decode: Decode, columns: Any, rows: Any) -> Array:
+    found: Array = decode(rows)[:, columns]
+    return found
 
 
 def read_matrix(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prunescope.analysis.trace.results import HeadPair, Pairing, SpaceTrace
+from prunescope.analysis.trace.results import PADDING, HeadPair, Pairing, SpaceTrace
 
 
 def pair_heads(heads: SpaceTrace, kv_heads: SpaceTrace) -> Pairing | None:
@@ -25,6 +25,7 @@ def pair_heads(heads: SpaceTrace, kv_heads: SpaceTrace) -> Pairing | None:
         tuple(
             HeadPair(position, head, head // before, kv_heads.kept[position // now])
             for position, head in enumerate(heads.kept)
+            if head != PADDING
         ),
         even=True,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from prunescope.analysis.axes import Layout, layout
-from prunescope.analysis.trace.fused import part_of, part_positions
+from prunescope.analysis.trace.fused import part_positions
 from prunescope.analysis.trace.matrices import Matrix, read_matrix
 from prunescope.architecture import Model, Module, Role, in_order
 from prunescope.architecture.labels import parts
@@ -115,8 +115,8 @@ class Reader:
                 pair,
                 axes=tuple(axes),
                 unit=tuple(units),
-                original=part_of(pair.original, axis, theirs[number], name),
-                pruned=part_of(pair.pruned, axis, ours[number], name),
+                original=pair.original.only(axis, theirs[number], name),
+                pruned=pair.pruned.only(axis, ours[number], name),
             )
 
     def _axes(self, name: str) -> tuple[tuple[str, ...], tuple[str | None, ...]]:

@@ -11,6 +11,9 @@ from prunescope.analysis.compare import Comparison
 from prunescope.analysis.tabular import Tabular
 from prunescope.architecture import Role
 
+# In place of a unit's original index: zeros, which were added to make layers alike.
+PADDING = -2
+
 
 @dataclass(frozen=True, slots=True)
 class MemberTrace:
@@ -22,7 +25,7 @@ class MemberTrace:
             from other tensors (norms, biases).
         disagreeing: rows (columns) that come from another place than the space's other members
             say.
-        untraced: rows (columns) found nowhere in the original.
+        untraced: rows (columns) found nowhere in the original, but for those that are all zeros.
         identical: whether what is left has the original's very bits.
         drift: ‖pruned − original‖ / ‖original‖ (Frobenius) over what is left; NaN or infinite
             where the weights are. A change of dtype alone that loses nothing is 0.
@@ -55,7 +58,7 @@ class SpaceTrace:
         rows: rows of a unit; 1 also where a unit of more was not kept whole.
         original: units before.
         kept: for each unit that is left, in the pruned model's order, its index in the
-            original; -1 where it was not found.
+            original; -1 where it was not found, `PADDING` where it is nothing but zeros.
         whole: whether only whole units were kept.
         ambiguous: rows that more than one row of the original explains as well.
         members: the tensors that tell; none where the space is known from elsewhere.
@@ -79,6 +82,11 @@ class SpaceTrace:
     def untraced(self) -> int:
         """Units that were not found in the original."""
         return self.kept.count(-1)
+
+    @property
+    def padded(self) -> int:
+        """Units that are nothing but zeros."""
+        return self.kept.count(PADDING)
 
     def record(self) -> dict[str, Any]:
         """What `--json` says of the space itself."""

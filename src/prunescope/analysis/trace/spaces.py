@@ -11,7 +11,8 @@ from prunescope.analysis.trace.drift import Drift, is_identical, measure
 from prunescope.analysis.trace.location import locate
 from prunescope.analysis.trace.matching import Match
 from prunescope.analysis.trace.matrices import Matrix
-from prunescope.analysis.trace.results import MemberTrace, SpaceTrace
+from prunescope.analysis.trace.padding import empty, without
+from prunescope.analysis.trace.results import PADDING, MemberTrace, SpaceTrace
 from prunescope.architecture import Role
 from prunescope.extras import require
 
@@ -52,13 +53,17 @@ def trace_space(name: str, rows: int, members: Sequence[Member]) -> tuple[SpaceT
         members: at least one; those that decide where the votes are even come first.
 
     Returns:
-        The trace, and for each row that is left its original index or -1.
+        The trace, and for each row that is left its original index, -1 or `PADDING`.
     """
     found = _matches(members)
     kept, ambiguous = _consensus([match for match, _ in found])
+    zeros = [empty(member.pruned, member.axis, match.kept) for member, (match, _) in
+             zip(members, found, strict=True)]  # fmt: skip
+    alike = [each for each in zeros if len(each) == len(kept)]
+    kept = np.where((kept < 0) & np.all(alike, axis=0), PADDING, kept)
     traced = tuple(
-        _member(name, member, match, known, kept)
-        for member, (match, known) in zip(members, found, strict=True)
+        _member(name, member, match, known, kept, empties)
+        for member, (match, known), empties in zip(members, found, zeros, strict=True)
     )
     before = members[0].original.shape[members[0].axis]
     units = _as_units(kept, rows, before)
@@ -121,7 +126,7 @@ def _consensus(found: Sequence[Match]) -> tuple[Array, int]:
 
 
 def _member(
-    name: str, member: Member, match: Match, known: Drift | None, kept: Array
+    name: str, member: Member, match: Match, known: Drift | None, kept: Array, zeros: Array
 ) -> MemberTrace:
     found = match.kept >= 0
     if len(match.kept) != len(kept):
@@ -131,18 +136,28 @@ def _member(
         told = found & ~match.ambiguous & (kept >= 0)
         disagreeing = int((told & (match.kept != kept)).sum())
         along = match.kept if disagreeing else kept
-    drift = known or measure(member.original, member.pruned, *member.along(along))
+    drift = known or _drift(member, along, zeros)
     return MemberTrace(
         member.pruned.info.name,
         member.role,
         name,
         disagreeing,
-        int((~found).sum()),
+        int((~found & ~zeros).sum()),
         drift.identical,
         drift.relative,
         drift.finite,
         member.pruned.part,
     )
+
+
+def _drift(member: Member, kept: Array, zeros: Array) -> Drift:
+    pruned = member.pruned
+    if zeros.any():
+        rest = without(pruned, member.axis, kept, zeros)
+        if rest is None:
+            return Drift(True, 0.0)
+        pruned, kept = rest
+    return measure(member.original, pruned, *member.along(kept))
 
 
 def _as_units(kept: Array, rows: int, before: int) -> Array | None:
@@ -153,5 +168,6 @@ def _as_units(kept: Array, rows: int, before: int) -> Array | None:
         return None
     units = kept.reshape(-1, rows)
     first = units[:, 0]
-    whole = (units == first[:, None] + np.arange(rows)).all() and not (first % rows).any()
-    return first // rows if whole else None
+    lost = (units == first[:, None]).all(1) & (first < 0)
+    whole = (units == first[:, None] + np.arange(rows)).all(1) & (first % rows == 0)
+    return np.where(lost, first, first // rows) if (lost | whole).all() else None

@@ -35,6 +35,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "⚠️ {space}的顺序与原始模型不同: 层 {layers}",
         "⚠️ {space} stand in another order than in the original: layers {layers}",
     ),
+    "trace_padded": (
+        "⚠️ {space}补有零 (∅), 使各层形状相同: 层 {layers}",
+        "⚠️ {space} are padded with zeros (∅), which makes layers alike: layers {layers}",
+    ),
     "trace_ambiguous": (
         "⚠️ {place}: {space}有 {n} 行与原始模型的多行同样吻合, 无法确定是哪一行",
         "⚠️ {place}: {n} rows of {space} fit several rows of the original; which they were "
