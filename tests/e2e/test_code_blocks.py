@@ -73,6 +73,7 @@ NOT_RUN = {
     ("docs/MODEL_SAVE_STRUCTURE.en.md", "GGUF"): _LARGE,
     ("docs/MODEL_SAVE_STRUCTURE.en.md", "Adapters"): "the real adapter; peft's own merge",
     ("docs/PRUNING.md", "What keeps most"): "a benchmark, and minutes of search",
+    ("docs/PRUNING.md", "Measured"): "a model of 15 GiB, and nine minutes",
     ("docs/PRUNING_ANALYSIS_GUIDE.en.md", "How to read the analysis"): (
         "example_analysis.sh by single steps"
     ),
