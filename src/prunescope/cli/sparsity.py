@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from prunescope.cli.cores import keep_from_blas
 from prunescope.cli.output import Output, check_output, output_options
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
@@ -31,6 +32,7 @@ def subcommand(say: Messages) -> click.Command:
 def _sparsity(
     say: Messages, path: str, csv: Path | None, values: bool, every: bool, output: Output
 ) -> None:
+    keep_from_blas()
     from prunescope.analysis.sparsity import sparsity
     from prunescope.checkpoint import open_checkpoint
     from prunescope.report.progress import progress

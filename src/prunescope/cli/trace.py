@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from prunescope.cli.cores import keep_from_blas
 from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
@@ -26,6 +27,7 @@ def subcommand(say: Messages) -> click.Command:
 
 
 def _trace(say: Messages, original: str, pruned: str, everything: bool, output: Output) -> int:
+    keep_from_blas()
     from prunescope.analysis.trace.run import trace
     from prunescope.checkpoint import open_checkpoint
     from prunescope.report.progress import progress

@@ -30,7 +30,9 @@ def spread(length: int, count: int) -> Array:
     if length <= count:
         return np.arange(length)
     starts = np.linspace(0, length - _RUN, count // _RUN).astype(np.intp)
-    return np.unique((starts[:, None] + np.arange(_RUN)).reshape(-1))
+    chosen = np.zeros(length, bool)
+    chosen[starts[:, None] + np.arange(_RUN)] = True
+    return np.flatnonzero(chosen)
 
 
 def keys(matrix: Matrix, axis: int, other: Array | None, length: int) -> Array:
@@ -113,7 +115,13 @@ def _widened(words: Array) -> Array:
 
 
 def _factors(count: int) -> Array:
-    """The first `count` of one endless row of odd numbers."""
-    random = np.random.Generator(np.random.PCG64(0x7072756E65))
-    odd: Array = random.integers(0, 1 << 64, count, dtype=np.uint64) | np.uint64(1)
+    """The first `count` of one endless row of odd numbers, well mixed.
+
+    Source: splitmix64 (https://prng.di.unimi.it/splitmix64.c). numpy's own generators take as long
+    to import as this command takes to read half a gigabyte.
+    """
+    bits = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    bits = (bits ^ bits >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ bits >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    odd: Array = (bits ^ bits >> np.uint64(31)) | np.uint64(1)
     return odd
