@@ -43,9 +43,9 @@ def saved(path: Path, model: Model, wanted: PruningPlan = TAYLOR) -> Path:
 def rewritten(path: Path, notes: dict[str, Any] | None = None, **tensors: torch.Tensor) -> Path:
     """The same file with other metadata (None removes one) or tensors."""
     with safe_open(path, "pt") as file:
-        told = file.metadata()
-    told |= {key: json.dumps(value) for key, value in (notes or {}).items()}
-    save_file(load_file(path) | tensors, path, told)
+        told = json.loads(file.metadata()["prunescope"])
+    entry = {"prunescope": json.dumps(told | (notes or {}))}
+    save_file(load_file(path) | tensors, path, entry)
     return path
 
 
@@ -69,7 +69,7 @@ def test_another_ratio_is_chosen_from_them_as_if_measured_anew(
 def test_the_file_says_what_it_is(tmp_path: Path, model: Model) -> None:
     path = saved(tmp_path / "scores", model)
     with safe_open(path, "pt") as file:
-        notes = {key: json.loads(value) for key, value in file.metadata().items()}
+        notes = json.loads(file.metadata()["prunescope"])
         assert file.get_tensor("model.norm.weight:0").shape == (24,)
     assert notes["measure"] == "taylor param_first"
     assert notes["model"] == model_digest(model.checkpoint)
@@ -98,6 +98,11 @@ def test_those_of_another_measure_are_refused(tmp_path: Path, model: Model) -> N
         assert str(caught.value) == f"{path}: was measured by taylor param_first, not by {name}"
 
 
+def test_the_same_scores_are_the_same_bytes(tmp_path: Path, model: Model) -> None:
+    written = {saved(tmp_path / str(n), model).read_bytes() for n in range(4)}
+    assert len(written) == 1
+
+
 def test_random_ones_are_not_kept(tmp_path: Path, model: Model) -> None:
     with pytest.raises(PlanError, match="random importance has no scores"):
         saved(tmp_path / "scores", model, plan("random"))
@@ -110,7 +115,7 @@ NAME = "model.layers.0.mlp.up_proj.weight"
 @pytest.mark.parametrize(
     ("notes", "tensors", "cause"),
     [
-        ({"prunescope": 9}, {}, "is of layout 9, not 1"),
+        ({"layout": 9}, {}, "is of layout 9, not 1"),
         ({"loss": "low"}, {}, "its metadata are not those of scores"),
         ({"influence": [1]}, {}, "its metadata are not those of scores"),
         ({"calibration": {"source": "x"}}, {}, "its metadata are not those of scores"),

@@ -1,8 +1,9 @@
 """How are scores kept for another day? In a safetensors file that says what they were measured on.
 
-Its tensors are `<tensor name>:<axis>`, float32 and of one axis each. Its metadata, all JSON, are
-`prunescope` (the version of this layout), `model` (`model_digest`), `measure`, `calibration`,
-`loss` and `influence`. A ratio, a range or a grouping is chosen anew from them in seconds.
+Its tensors are `<tensor name>:<axis>`, float32 and of one axis each. Its metadata are one entry,
+`prunescope`, a JSON object of `layout` (the version of it), `model` (`model_digest`), `measure`,
+`calibration`, `loss` and `influence`: safetensors writes several in another order each time. A
+ratio, a range or a grouping is chosen anew from them in seconds.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LAYOUT = 1
+_ENTRY = "prunescope"
 
 
 def save_scores(
@@ -46,7 +48,7 @@ def save_scores(
     if plan.importance == "random":
         raise PlanError("random importance has no scores to save")
     notes = {
-        "prunescope": LAYOUT,
+        "layout": LAYOUT,
         "model": model_digest(checkpoint),
         "measure": measure(plan),
         "calibration": None if calibration is None else calibration.as_dict(),
@@ -56,7 +58,7 @@ def save_scores(
     tensors = {f"{name}:{axis}": row.contiguous() for (name, axis), row in scores.rows.items()}
     with replacing(path) as temporary:
         require("safetensors.torch", "prune").save_file(
-            tensors, temporary, {key: json.dumps(value) for key, value in notes.items()}
+            tensors, temporary, {_ENTRY: json.dumps(notes)}
         )
 
 
@@ -109,13 +111,14 @@ def measure(plan: PruningPlan) -> str:
 
 
 def _notes(file: LocalFile, metadata: Any) -> dict[str, Any]:
-    keys = ("prunescope", "model", "measure", "calibration", "loss", "influence")
+    keys = ("layout", "model", "measure", "calibration", "loss", "influence")
     try:
-        notes = {key: json.loads(metadata[key]) for key in keys}
-    except (KeyError, ValueError, RecursionError):
+        told = json.loads(metadata[_ENTRY])
+        notes = {key: told[key] for key in keys}
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise CheckpointError(file, "holds no scores of prunescope") from None
-    if notes["prunescope"] != LAYOUT:
-        raise CheckpointError(file, f"is of layout {notes['prunescope']}, not {LAYOUT}")
+    if notes["layout"] != LAYOUT:
+        raise CheckpointError(file, f"is of layout {notes['layout']}, not {LAYOUT}")
     return notes
 
 
