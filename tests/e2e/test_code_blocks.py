@@ -72,6 +72,10 @@ NOT_RUN = {
     ("docs/MODEL_SAVE_STRUCTURE.en.md", "Quantised models"): _LARGE,
     ("docs/MODEL_SAVE_STRUCTURE.en.md", "GGUF"): _LARGE,
     ("docs/MODEL_SAVE_STRUCTURE.en.md", "Adapters"): "the real adapter; peft's own merge",
+    ("docs/LLAMA3_8B.md", "Before"): _REAL,
+    ("docs/LLAMA3_8B.md", "Prune"): _REAL,
+    ("docs/LLAMA3_8B.md", "After"): _REAL,
+    ("docs/LLAMA3_8B.md", "Run it"): _REAL,
     ("docs/PRUNING.md", "What keeps most"): "a benchmark, and minutes of search",
     ("docs/PRUNING.md", "Measured"): "a model of 15 GiB, and nine minutes",
     ("docs/PRUNING_ANALYSIS_GUIDE.en.md", "How to read the analysis"): (
