@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from prunescope.analysis import zero_patterns
 from prunescope.analysis.sparsity import _band, _Held
-from prunescope.analysis.zero_patterns import ROWS, Scratch, ZeroCount, has_zero
+from prunescope.analysis.zero_marks import ROWS, Scratch, has_zero
+from prunescope.analysis.zero_patterns import ZeroCount
 
 WIDTHS = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2, "F8_E5M2": 1, "F8_E4M3": 1}
 INTEGERS = {
@@ -81,7 +81,7 @@ def masks(draw: st.DrawFn) -> Any:
 def test_each_dtype_and_any_width(zero: Any, dtype: str, seed: int) -> None:
     bits = elements(zero, dtype, seed)
     found = ZeroCount(zero.shape[1])
-    found.add(bits, dtype, Scratch())
+    found.add(bits, dtype, Scratch(1 << 16))
     check(found, zero)
     assert has_zero(bits.reshape(-1), dtype) == zero.any()
 
@@ -98,10 +98,15 @@ def test_wherever_pieces_strips_and_tiles_end(
     monkeypatch: pytest.MonkeyPatch, zero: Any, dtype: str, piece: int, strip: int, tile: int,
     values: bool,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(zero_patterns, "_PIECE", piece)
-    monkeypatch.setattr(zero_patterns, "STRIP", strip)
+    monkeypatch.setattr("prunescope.analysis.zero_marks._PIECE", piece)
+    monkeypatch.setattr("prunescope.analysis.zero_patterns.STRIP", strip)
     monkeypatch.setattr("prunescope.analysis.sparsity._TILE", tile)
-    found, _ = _band(elements(zero, dtype, 0), dtype, values, _Held())
+    bits = elements(zero, dtype, 0)
+    found, _ = _band(bits, dtype, values, _Held())
+    check(found, zero)
+    # No room but for the fewest rows.
+    found = ZeroCount(zero.shape[1])
+    found.add(bits, dtype, Scratch(ROWS * 128))
     check(found, zero)
 
 
@@ -125,13 +130,13 @@ def test_groups_of_exactly_half_zeros_and_one_with_less(broken: tuple[int, int] 
     if broken:
         zero[broken[0], broken[1] : broken[1] + 4] = [False, False, True, False]
     found = ZeroCount(256)
-    found.add(elements(zero, "BF16", 2), "BF16", Scratch())
+    found.add(elements(zero, "BF16", 2), "BF16", Scratch(1 << 16))
     check(found, zero)
     assert (found.two_four, found.four_eight) == ((4096, 2048) if not broken else (4095, 2047))
 
 
 def test_what_was_worked_in_leaves_nothing_behind() -> None:
-    scratch = Scratch()
+    scratch = Scratch(1 << 16)
     ZeroCount(200).add(np.ones((64, 200), np.uint16), "BF16", scratch)
     zero = np.ones((3, 5), bool)
     found = ZeroCount(5)
@@ -144,10 +149,10 @@ def test_counts_of_parts_are_those_of_the_whole() -> None:
     zero[:, 7] = True
     bits = elements(zero, "F16", 3)
     whole, parts = ZeroCount(40), ZeroCount(40)
-    whole.add(bits, "F16", Scratch())
+    whole.add(bits, "F16", Scratch(1 << 16))
     for start in (0, 32, 64):
         part = ZeroCount(40)
-        part.add(bits[start : start + 32], "F16", Scratch())
+        part.add(bits[start : start + 32], "F16", Scratch(1 << 16))
         parts += part
     assert [getattr(whole, name) for name in FIGURES] == [getattr(parts, name) for name in FIGURES]
     check(whole, zero)

@@ -18,14 +18,8 @@ from typing import TYPE_CHECKING
 from prunescope.analysis.number_formats import FLOATS, INTEGERS, Array
 from prunescope.analysis.sparsity_result import ModelSparsity, Sparsity, TensorSparsity, both
 from prunescope.analysis.value_statistics import Values, statistics
-from prunescope.analysis.zero_patterns import (
-    ROWS,
-    STRIP,
-    Scratch,
-    Share,
-    ZeroCount,
-    has_zero,
-)
+from prunescope.analysis.zero_marks import ROWS, Scratch, has_zero
+from prunescope.analysis.zero_patterns import STRIP, Share, ZeroCount
 from prunescope.architecture import Role, describe
 from prunescope.checkpoint import Checkpoint, TensorInfo
 from prunescope.checkpoint.weights import WeightMap
@@ -51,7 +45,7 @@ class _Held(local):
     """What each thread works in, got once."""
 
     def __init__(self) -> None:
-        self.zeros = Scratch()
+        self.zeros = Scratch(ROWS * STRIP)
         self.values = np.empty(_PIECE + 3, np.uint32)
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from prunescope.analysis.number_formats import FLOATS, Array
+from prunescope.analysis.number_formats import Array
+from prunescope.analysis.zero_marks import ROWS, Scratch, packed, words_in
 from prunescope.extras import require
 
 if TYPE_CHECKING:
@@ -18,19 +19,13 @@ if TYPE_CHECKING:
 else:
     np = require("numpy", "weights")
 
-# Rows of a tile, but for the last, are a multiple of this: whole blocks.
-ROWS = 32
 # A wide matrix is counted in strips of as many columns, whole blocks of them.
 STRIP = 1 << 16
-# Elements marked together: few enough for a cache, enough that calls, which wait for Python's lock,
-# are few. A tile, of which one bit an element is left, is larger.
-_PIECE = 1 << 18
 _ONE, _TWO, _FOUR = np.uint64(1), np.uint64(2), np.uint64(4)
-
-
-def _repeated(byte: int) -> Array:
-    """The byte eight times over."""
-    return np.uint64(byte * 0x0101_0101_0101_0101)
+# A byte eight times over, for all bytes of a word at once.
+_X03, _X08, _X0F, _X11, _X33, _X44, _X55 = (
+    np.uint64(byte * 0x0101_0101_0101_0101) for byte in (0x03, 0x08, 0x0F, 0x11, 0x33, 0x44, 0x55)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,47 +42,6 @@ class Share:
 
     def __add__(self, other: Share) -> Share:
         return Share(self.count + other.count, self.total + other.total)
-
-
-class Scratch:
-    """What a thread works in: memory fresh from the system takes longer to get than to fill.
-
-    Attributes:
-        doubled: a piece without its signs, in bytes.
-        marks: a piece, an element a byte.
-        packed: a tile, an element a bit.
-        sums, more: sums of its bits.
-        counts: how many bits of each word are set.
-    """
-
-    __slots__ = ("counts", "doubled", "marks", "more", "packed", "sums")
-
-    def __init__(self) -> None:
-        piece = max(_PIECE, STRIP)
-        words = ROWS * _words(STRIP)
-        self.doubled = np.empty(2 * piece, np.uint8)
-        self.marks = np.empty(piece, bool)
-        self.packed, self.sums, self.more = (np.empty(words, np.uint64) for _ in range(3))
-        self.counts = np.empty(words, np.uint8)
-
-
-def has_zero(bits: Array, dtype: str) -> bool:
-    """Whether a zero of either sign is among these elements.
-
-    Args:
-        bits: one axis, contiguous: unsigned words of a float type, or integers as they are.
-        dtype: theirs.
-    """
-    unsigned, signed = (bits.view(f"{kind}{bits.itemsize}") for kind in "ui")
-    lowest = np.iinfo(signed.dtype).min
-    for start in range(0, bits.size, _PIECE):
-        piece = slice(start, start + _PIECE)
-        if not unsigned[piece].min():
-            return True
-        # A float's negative zero is the sign alone: of signed words the lowest.
-        if dtype in FLOATS and signed[piece].min() == lowest:
-            return True
-    return False
 
 
 @dataclass(slots=True)
@@ -144,13 +98,13 @@ class ZeroCount:
             bits: [rows, columns], as `has_zero` takes them; its first row starts blocks.
             dtype: theirs.
         """
-        step = len(scratch.packed) // _words(min(self.columns, STRIP)) // ROWS * ROWS
+        step = len(scratch.packed) // words_in(min(self.columns, STRIP)) // ROWS * ROWS
         for top in range(0, len(bits), step):
             tile = bits[top : top + step]
             filled = np.zeros(len(tile), np.uint64)
             for start in range(0, self.columns, STRIP):
                 strip = tile[:, start : start + STRIP]
-                words = _packed(strip, dtype, scratch)
+                words = packed(strip, dtype, scratch)
                 self._groups(words[: len(tile)], strip.size, scratch)
                 seen = self.seen[start // 8 : -(-(start + strip.shape[1]) // 8)]
                 seen |= self._blocks(words, *strip.shape)[: seen.size]
@@ -160,25 +114,25 @@ class ZeroCount:
     def _groups(self, words: Array, elements: int, scratch: Scratch) -> None:
         """Bits are summed in pairs, fours and eights at once, as in Hacker's Delight, figure 5-2.
 
-        What breaks a pattern is counted, for padding breaks none.
+        What breaks a pattern is counted, for padding breaks none. Everything is made in place:
+        each of these arrays would else be new memory.
         """
         flat = words.reshape(-1)
-        sums, more, counts = (
-            held[: flat.size] for held in (scratch.sums, scratch.more, scratch.counts)
-        )
+        size = flat.size
+        sums, more, counts = scratch.sums[:size], scratch.more[:size], scratch.counts[:size]
         self.zeros += elements - _set(flat, counts)
         # Pairs: of two bits ab, 2a + b - a is their sum.
         np.right_shift(flat, _ONE, out=more)
-        np.bitwise_and(more, _repeated(0x55), out=more)
+        np.bitwise_and(more, _X55, out=more)
         np.subtract(flat, more, out=sums)
         # Fours.
         np.right_shift(sums, _TWO, out=more)
-        np.bitwise_and(more, _repeated(0x33), out=more)
-        np.bitwise_and(sums, _repeated(0x33), out=sums)
+        np.bitwise_and(more, _X33, out=more)
+        np.bitwise_and(sums, _X33, out=sums)
         np.add(sums, more, out=sums)
         # 3 or 4 and one more reach the bit of value 4; 5 to 8 and three more that of 8.
-        np.add(sums, _repeated(0x11), out=more)
-        np.bitwise_and(more, _repeated(0x44), out=more)
+        np.add(sums, _X11, out=more)
+        np.bitwise_and(more, _X44, out=more)
         broken = _set(more, counts)
         self.two_four += elements // 4 - broken
         self.four_eight += elements // 8
@@ -187,9 +141,9 @@ class ZeroCount:
             return
         np.right_shift(sums, _FOUR, out=more)
         np.add(sums, more, out=sums)
-        np.bitwise_and(sums, _repeated(0x0F), out=sums)
-        np.add(sums, _repeated(0x03), out=sums)
-        np.bitwise_and(sums, _repeated(0x08), out=sums)
+        np.bitwise_and(sums, _X0F, out=sums)
+        np.add(sums, _X03, out=sums)
+        np.bitwise_and(sums, _X08, out=sums)
         self.four_eight -= _set(sums, counts)
 
     def _blocks(self, words: Array, rows: int, columns: int) -> Array:
@@ -208,43 +162,6 @@ def _empty(blocks: Array, rows: int, columns: int, side: int) -> int:
     return int(found.size - np.count_nonzero(found))
 
 
-def _words(columns: int) -> int:
-    """Words of 64 bits that a row of as many columns takes."""
-    return -(-columns // 64)
-
-
 def _set(words: Array, counts: Array) -> int:
     """How many bits are set; `counts` is overwritten."""
     return int(np.bitwise_count(words, out=counts).sum(dtype=np.int64))
-
-
-def _packed(strip: Array, dtype: str, scratch: Scratch) -> Array:
-    """One bit an element, set where it is no zero: [rows, words], over `scratch.packed`.
-
-    Padded with zeros to whole blocks of rows and whole words of columns.
-    """
-    rows, columns = strip.shape
-    shape = -(-rows // ROWS) * ROWS, _words(columns)
-    words = scratch.packed[: shape[0] * shape[1]].reshape(shape)
-    packed = words.view(np.uint8)
-    used = -(-columns // 8)
-    packed[rows:] = 0
-    packed[:, used:] = 0
-    step = max(1, _PIECE // columns)
-    for start in range(0, rows, step):
-        marks = _marks(strip[start : start + step], dtype, scratch)
-        packed[start : start + len(marks), :used] = np.packbits(marks, axis=1)
-    return words
-
-
-def _marks(bits: Array, dtype: str, scratch: Scratch) -> Array:
-    """A byte or a truth value for each element, not 0 where it is no zero."""
-    if dtype in FLOATS and bits.itemsize < 4:
-        # Doubling drops the sign.
-        doubled = scratch.doubled[: bits.nbytes].view(bits.dtype).reshape(bits.shape)
-        bits = np.add(bits, bits, out=doubled)
-    elif dtype in FLOATS:
-        bits = bits.view(f"f{bits.itemsize}")
-    if bits.itemsize == 1:
-        return bits
-    return np.not_equal(bits, 0, out=scratch.marks[: bits.size].reshape(bits.shape))
