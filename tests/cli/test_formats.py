@@ -11,6 +11,7 @@ from prunescope.analysis.compare import compare
 from prunescope.checkpoint import open_checkpoint
 from prunescope.cli.main import group
 from prunescope.cli.run import run
+from tests.support.commands import prunescope
 from tests.support.prune_command import ON_CPU, RANGES, base_model
 from tests.support.prune_command import call as llama3
 
@@ -125,3 +126,11 @@ def test_convert_makes_each_of_what_llama3_saved(
     config = json.loads((here / "deci" / "config.json").read_text())
     assert config["architectures"] == ["DeciLMForCausalLM"]
     assert [block["attention"]["n_heads_in_group"] for block in config["block_configs"]] == [2] * 6
+
+
+def test_what_transformers_warns_of_does_not_come_between_our_lines(here: Path) -> None:
+    assert call("prune", *SAVE) == 0
+    done = prunescope(
+        "convert", "prune_log/llama_prune", "module", "--format", "llm_pruner", cwd=here
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -153,7 +153,9 @@ def test_evaluation() -> None:
 
 def test_recovery(folder: Path) -> None:
     pruned, original = described(folder / "pruned"), described(folder / "original")
-    done = Recovery(RecoveryPlan(), Blocks("embedded", ((1, 2),), "00"), 2, 64, 3.0, 2.0)
+    done = Recovery(
+        RecoveryPlan(), Blocks("embedded", ((1, 2),), "00"), ("q_proj",), 2, 64, 3.0, 2.0
+    )
     text = recovery_json(done, pruned, original, Path("recovered"))
     check("recover", [text], "prunescope.recovery/1")
 

@@ -61,6 +61,11 @@ def _convert(
     from prunescope.report.convert import print_conversion
     from prunescope.report.progress import progress
 
+    if options["form"] != "hf" or options["uniform"]:
+        from prunescope.extras import require
+
+        # Its warnings would come between our lines; its errors we report.
+        require("transformers", "prune").logging.set_verbosity_error()
     done = convert(
         source,
         target,

@@ -105,6 +105,7 @@ def _recover(
 
     device, resumed = choose_device(options["device"]), options["resume"]
     check_recovery(model, folder, teacher, resumed)
+    plan.modules(model)
     blocks = blocks_of(model, documents(options["text"], "calibration"), plan.cutoff)
     screen = output.screen()
     if output.medium != "json":

@@ -161,7 +161,8 @@ def _check(model: Model) -> None:
     if kind not in _MODEL_TYPES or model.family.gguf is None:
         raise ArchitectureError(
             f"{where}: GGUF export knows model_type {' and '.join(_MODEL_TYPES)}, not {kind!r}: "
-            "use llama.cpp's convert_hf_to_gguf.py"
+            "use llama.cpp's convert_hf_to_gguf.py, where layers differ in shape on what --uniform "
+            "has padded"
         )
     if config.get("hidden_act", "silu") != "silu":
         raise ArchitectureError(f"{where}: llama.cpp computes silu, not {config['hidden_act']!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from prunescope.architecture import Model
@@ -22,8 +23,10 @@ _ADAPTER = "default"
 _PREFIX = "base_model.model."
 
 
-def with_adapters(network: transformers.PreTrainedModel, plan: RecoveryPlan) -> Any:
-    """`network` with a fresh LoRA beside each targeted projection, as PEFT builds it.
+def with_adapters(
+    network: transformers.PreTrainedModel, plan: RecoveryPlan, modules: Sequence[str]
+) -> Any:
+    """`network` with a fresh LoRA beside each of its `modules`, as PEFT builds it.
 
     Raises:
         MissingExtra: peft is not installed.
@@ -34,7 +37,7 @@ def with_adapters(network: transformers.PreTrainedModel, plan: RecoveryPlan) -> 
         r=plan.rank,
         lora_alpha=plan.alpha,
         lora_dropout=plan.dropout,
-        target_modules=list(plan.targets),
+        target_modules=list(modules),
         bias="none",
         task_type="CAUSAL_LM",
     )

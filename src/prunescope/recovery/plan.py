@@ -10,8 +10,14 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from prunescope.architecture import Model
 from prunescope.errors import PlanError
 
+# Modules that hold several projections, in Phi-3 and its like.
+_FUSED = {
+    "qkv_proj": ("q_proj", "k_proj", "v_proj"),
+    "gate_up_proj": ("gate_proj", "up_proj"),
+}
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -62,6 +68,36 @@ class RecoveryPlan:
     def warmup_steps(self, steps: int) -> int:
         """Of `steps` steps, how many warm up."""
         return min(self.warmup, steps // 10)
+
+    def modules(self, model: Model) -> tuple[str, ...]:
+        """Names of the modules of `model` that get a LoRA: of a fused one, if any part is a target.
+
+        Experts, which transformers stacks into one parameter, are no modules and get none; nor
+        does a module of their projections' name, which PEFT would take for theirs.
+
+        Raises:
+            PlanError: it has none of the targets.
+        """
+        found, experts = (
+            {
+                place.key.split(".")[-2]
+                for place in model.places.values()
+                if place.layer is not None
+                and "." in place.key
+                and (place.expert is not None) == is_expert
+            }
+            for is_expert in (False, True)
+        )
+        wanted = {name: (name,) for name in TARGETS} | _FUSED
+        names = [
+            n for n, of in wanted.items() if n in found - experts and set(of) & set(self.targets)
+        ]
+        if not names:
+            raise PlanError(
+                f"{model.checkpoint.path}: has no {','.join(self.targets)}: name others with "
+                "--lora-targets"
+            )
+        return tuple(names)
 
     def as_dict(self) -> dict[str, Any]:
         """For the record, without what does not change the result."""

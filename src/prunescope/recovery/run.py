@@ -31,6 +31,7 @@ class Recovery:
     """What was done.
 
     Attributes:
+        modules: names of those that got a LoRA.
         steps: optimizer steps, those before a resumption included.
         trained: parameters of the adapters.
         first, last: mean loss of the first and of the last tenth of the steps; of the sum with
@@ -39,6 +40,7 @@ class Recovery:
 
     plan: RecoveryPlan
     blocks: Blocks
+    modules: tuple[str, ...]
     steps: int
     trained: int
     first: float
@@ -92,21 +94,22 @@ def recover(
         progress: called with the number of optimizer steps left.
 
     Raises:
-        PrunescopeError: as `check_recovery`; other settings than the run resumed has; a loss or
-            weight that is not finite.
+        PrunescopeError: as `check_recovery`; a model without any of the targets; other settings
+            than the run resumed has; a loss or weight that is not finite.
     """
     check_recovery(model, output, teacher, is_resumed)
+    modules = plan.modules(model)
     work = output / WORK
     _settle(work, plan, blocks, teacher, is_resumed)
     network = load(model.checkpoint.path, device)
-    adapted = with_adapters(network, plan)
+    adapted = with_adapters(network, plan, modules)
     guide = None if teacher is None else load(teacher.checkpoint.path, device)
     steps = plan.steps(len(blocks.blocks))
     with progress(steps - _done(work)) as tick:
         training = train(adapted, blocks.blocks, plan, work, guide, is_resumed, tick)
     first, last = training.ends
     trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
-    found = Recovery(plan, blocks, steps, trained, first, last)
+    found = Recovery(plan, blocks, modules, steps, trained, first, last)
     with WeightMap() as weights:
         state = merged_state(model, adapted, weights)
         save_as_it_was(model, state, output, {"recovery": _note(found, teacher)}, _is_work)

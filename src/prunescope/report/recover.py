@@ -35,7 +35,7 @@ def print_recovery_plan(
             rank=plan.rank,
             alpha=plan.alpha,
             dropout=plan.dropout,
-            targets=", ".join(target.removesuffix("_proj") for target in plan.targets),
+            targets=", ".join(target.removesuffix("_proj") for target in plan.modules(model)),
             device=device,
         )
     )
@@ -77,6 +77,7 @@ def recovery_json(found: Recovery, model: Model, teacher: Model | None, output: 
                 "blocks": len(found.blocks.blocks),
                 "sha256": found.blocks.digest,
             },
+            "modules": found.modules,
             "steps": found.steps,
             "trained_parameters": found.trained,
             "loss": {"first": found.first, "last": found.last},

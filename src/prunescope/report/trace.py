@@ -55,7 +55,7 @@ def print_trace(trace: Trace, everything: bool, screen: Screen, say: Messages) -
 
 
 def _layers(trace: Trace, everything: bool, screen: Screen, say: Messages) -> None:
-    names = list(dict.fromkeys(name for layer in trace.layers for name in layer.spaces))
+    names = list(dict.fromkeys(_plain(name) for layer in trace.layers for name in layer.spaces))
     retention = {}
     if trace.comparison is not None:
         retention = {c.layer: c.parameters.retention for c in trace.comparison.layers}
@@ -75,7 +75,7 @@ def _layers(trace: Trace, everything: bool, screen: Screen, say: Messages) -> No
             [
                 "?" if layer.layer is None else str(layer.layer),
                 str(layer.position),
-                *(_cell(layer.spaces.get(name), say) for name in names),
+                *(_cell(_of(layer, name), say) for name in names),
                 pairing,
                 _drift(layer.members),
                 "-" if kept is None else f"{kept:.4f}",
@@ -88,14 +88,29 @@ def _layers(trace: Trace, everything: bool, screen: Screen, say: Messages) -> No
 
 def _header(name: str, trace: Trace, say: Messages) -> str:
     """A space with the projections that tell of it: `KV heads (k/v)`."""
-    members = next(layer.spaces[name].members for layer in trace.layers if name in layer.spaces)
-    roles = "/".join(dict.fromkeys(member.role.name.lower() for member in members))
-    return f"{space_title(name, say)} ({roles})"
+    members = next(found[0].members for layer in trace.layers if (found := _of(layer, name)))
+    roles = (member.role.name.lower().removeprefix("expert_") for member in members)
+    return f"{space_title(name, say)} ({'/'.join(dict.fromkeys(roles))})"
 
 
-def _cell(space: SpaceTrace | None, say: Messages) -> str:
-    if space is None:
+def _plain(name: str) -> str:
+    return name.partition("[")[0]
+
+
+def _of(layer: LayerTrace, name: str) -> list[SpaceTrace]:
+    """The space of a name: one, or one for each expert."""
+    return [space for key, space in layer.spaces.items() if _plain(key) == name]
+
+
+def _cell(spaces: list[SpaceTrace], say: Messages) -> str:
+    if not spaces:
         return "-"
+    if len(spaces) > 1:
+        # A column for each expert would leave no room for anything else.
+        left, total = {len(s.kept) for s in spaces}, {s.original for s in spaces}
+        counts = "/".join("-".join(map(str, sorted({min(n), max(n)}))) for n in (left, total))
+        return f"{len(spaces)} × {counts} {_mark(all(s.ok for s in spaces))}"
+    (space,) = spaces
     if not space.whole:
         units = say("trace_rows", n=len(space.kept), total=space.original)
     elif space.original > _LISTED:

@@ -17,12 +17,15 @@ _TITLES = {
     "channels": "trace_channels",
     "hidden": "trace_hidden",
     "vocab": "trace_vocab",
+    "experts": "trace_experts",
+    "expert_channels": "trace_expert_channels",
 }
 
 
 def space_title(name: str, say: Messages) -> str:
     """What a space is called; one that only a family's table knows, by its name there."""
-    return say(_TITLES[name]) if name in _TITLES else name
+    plain, bracket, number = name.partition("[")
+    return say(_TITLES[plain]) + bracket + number if plain in _TITLES else name
 
 
 def tensor_name(member: MemberTrace) -> str:

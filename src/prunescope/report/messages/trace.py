@@ -7,6 +7,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "trace_heads": ("查询头", "Heads"),
     "trace_kv_heads": ("KV 头", "KV heads"),
     "trace_channels": ("通道", "Channels"),
+    "trace_experts": ("专家", "Experts"),
+    "trace_expert_channels": ("专家通道", "Expert channels"),
     "trace_hidden": ("隐藏维度", "Hidden columns"),
     "trace_vocab": ("词表", "Vocabulary"),
     "trace_pairing": ("配对", "Pairing"),

@@ -39,8 +39,10 @@ function drawCharts(figures, language) {
       found.flatMap((value, index) => (value === null ? [] : [[layer, model.modules[index], value]])));
     const most = Math.max(0.01, ...cells.map((d) => d[2]));
     const hasRoom = numbers.length <= 40;
+    // Names of modules are capitals of 13 pixels.
+    const longest = Math.max(...model.modules.map((name) => name.length));
     return Plot.plot({
-      width: WIDTH, height: 30 * model.modules.length + 66, marginLeft: 60, marginBottom: 46,
+      width: WIDTH, height: 30 * model.modules.length + 66, marginLeft: Math.max(60, 12 + 10 * longest), marginBottom: 46,
       ariaLabel: say("report_heat"),
       x: { type: "band", label: say("layer"), ticks: layerTicks(numbers), tickSize: 0, padding: 0.04 },
       y: { type: "band", domain: model.modules, label: null, tickSize: 0, padding: 0.06 },
