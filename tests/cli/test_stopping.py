@@ -25,8 +25,10 @@ def write():
         signal.raise_signal(getattr(signal, sys.argv[1]))
         temporary.write_text("whole")
 
-if sys.argv[2:] == ["nohup"]:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+# Tests may run in the background or under nohup, which have signals ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_IGN if sys.argv[2:] == ["nohup"] else signal.SIG_DFL)
 run(lambda say: click.Command("write", callback=write), "en", [])
 """
 
