@@ -46,7 +46,7 @@ def test_quantised_weights_are_refused(tmp_path: Path) -> None:
         gptq(4, 32),
         {"quant_method": "gptq", "bits": 4, "group_size": 32},
     )
-    assert "is stored in parts (GPTQ-4bit)" in refusal(packed)
+    assert "is stored in parts (GPTQ-4bit): take the model as it was before" in refusal(packed)
     state = {DOWN: torch.ones(16, 16).to(torch.float8_e4m3fn), f"{DOWN}_scale": torch.ones(1)}
     save_file(state, tmp_path / "fp8.safetensors")
     assert "is stored in parts" in refusal(tmp_path / "fp8.safetensors")

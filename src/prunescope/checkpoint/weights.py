@@ -57,8 +57,9 @@ class WeightMap:
                 not stored as it is, but in parts.
         """
         if tensor.parts:
-            is_cut = tensor.parts[0].start is not None
-            way = "pieces: run  prunescope convert  first" if is_cut else f"parts ({tensor.dtype})"
+            way = f"parts ({tensor.dtype}): take the model as it was before quantisation"
+            if tensor.parts[0].start is not None:
+                way = "pieces: run  prunescope convert  first"
             raise CheckpointError(tensor.file, f"tensor {tensor.name!r} is stored in {way}")
         content = self._map(tensor.file)
         begin = tensor.offset
