@@ -10,21 +10,9 @@ import pytest
 
 from prunescope.cli.prune import script, subcommand
 from tests.support.commands import called
-from tests.support.prune_command import ON_CPU, RANGES, base_model
+from tests.support.prune_command import ON_CPU, RANGES
 
 BUDGET = ("--target_sparsity", "0.2", "--num_examples", "2", "--pruner_type", "taylor")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return base_model(tmp_path_factory.mktemp("model") / "tiny")
-
-
-@pytest.fixture
-def here(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "tiny").symlink_to(model)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def record_of(build: Any, capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:

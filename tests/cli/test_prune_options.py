@@ -12,23 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.prune_command import ON_CPU, RANGES, base_model, call
+from tests.support.prune_command import ON_CPU, RANGES, call
 from tests.support.trees import contents
 
 NAME = "tiny"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return base_model(tmp_path_factory.mktemp("model") / NAME)
-
-
-@pytest.fixture
-def here(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with the model in it."""
-    (tmp_path / NAME).symlink_to(model)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def saved(folder: Path, name: str) -> dict[str, bytes]:

@@ -12,25 +12,12 @@ from typing import Any
 import pytest
 
 from prunescope.pruning.shelf import Shelf
-from tests.support.prune_command import ON_CPU, RANGES, base_model, call, refused
+from tests.support.prune_command import ON_CPU, RANGES, call, refused
 from tests.support.scripts import ROOT, environment
 from tests.support.trees import contents
 
 NAME = "tiny"
 TAYLOR = ("--base_model", NAME, *RANGES, "--pruner_type", "taylor", "--num_examples", "3", *ON_CPU)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return base_model(tmp_path_factory.mktemp("model") / NAME)
-
-
-@pytest.fixture
-def here(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with the model in it."""
-    (tmp_path / NAME).symlink_to(model)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def saved(folder: Path, name: str) -> dict[str, bytes]:

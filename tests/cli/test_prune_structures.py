@@ -9,24 +9,12 @@ from typing import Any
 import pytest
 
 from prunescope.checkpoint import open_checkpoint
-from tests.support.prune_command import ON_CPU, RANGES, base_model, call
+from tests.support.prune_command import ON_CPU, RANGES, call
 from tests.support.trees import contents
 
 # q and o 64 × 24, k and v 32 × 24, three of 20 × 24, two norms; 6 layers, embedding and head.
 LAYER = (2 * 64 + 2 * 32 + 3 * 20 + 2) * 24
 WHOLE = 6 * LAYER + (2 * 320 + 1) * 24
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return base_model(tmp_path_factory.mktemp("model") / "tiny")
-
-
-@pytest.fixture
-def here(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "tiny").symlink_to(model)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def pruned(name: str, *options: str) -> dict[str, Any]:

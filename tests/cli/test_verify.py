@@ -108,6 +108,14 @@ def test_json_has_every_check_with_its_findings(folder: Path) -> None:
     }
 
 
+def test_junit_does_not_replace_weights(folder: Path) -> None:
+    weights = next((folder / "pruned").glob("*.bin"))
+    before = weights.read_bytes()
+    done = run("original", "pruned", "--junit", f"pruned/{weights.name}", cwd=folder)
+    assert (done.returncode, weights.read_bytes()) == (2, before)
+    assert done.stderr.endswith(f"{weights.name}: has weights of pruned: name another file\n")
+
+
 def test_junit_has_a_case_for_each_check(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "report.xml"
     run("original", "broken", "--junit", str(path), cwd=folder)

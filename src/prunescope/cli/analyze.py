@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from prunescope.cli.output import Output, check_output, output_options
+from prunescope.cli.output import Output, check_file, output_options
 from prunescope.cli.run import language_option, run
 from prunescope.report.messages import Messages
 
@@ -111,8 +111,9 @@ def _analyze(
     from prunescope.checkpoint import open_checkpoint
 
     before, after = open_checkpoint(original), open_checkpoint(pruned)
-    if csv is not None:
-        check_output(csv, before, after)
+    for path in (csv, plot):
+        if path is not None:
+            check_file(path, before, after)
     comparison = compare(before, after, align=align)
     verification = None
     if and_verify:

@@ -70,7 +70,7 @@ class Output:
             click.echo(text, err=True)
 
 
-def check_output(path: Path, *models: Checkpoint) -> None:
+def check_file(path: Path, *models: Checkpoint) -> None:
     """Can a result be written to `path`, as far as can be told before the work is done?
 
     Args:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from prunescope.cli.output import check_output
+from prunescope.cli.output import check_file
 from prunescope.cli.prune_options import check, options, plan_of
 from prunescope.cli.prune_scoring import calibration_set, check_scoring, scored
 from prunescope.cli.run import language_option, run
@@ -90,7 +90,7 @@ def _prune(say: Messages, options: dict[str, Any]) -> None:
     targets = resolve(plan, model) if options["plan"] is None else ()
     for path in (options["save_scores"], options["plot"]):
         if path is not None:
-            check_output(path, model.checkpoint)
+            check_file(path, model.checkpoint)
     torch = require("torch", "prune")
     # Its warnings would come between our lines; its errors we report.
     require("transformers", "prune").logging.set_verbosity_error()

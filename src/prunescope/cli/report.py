@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.analysis.devices import devices
+from prunescope.cli.output import check_file
 from prunescope.cli.run import language_option
 from prunescope.cli.verify import half_open, weights_reader
 from prunescope.errors import PrunescopeError
@@ -86,8 +87,7 @@ def _report(say: Messages, original: str, pruned: Sequence[str], asked: _Asked) 
         raise click.UsageError(f"at most {MOST_PRUNED} pruned models, not {len(pruned)}")
     if asked.output.suffix.lower() not in SUFFIXES:
         raise PrunescopeError(f"{asked.output}: a report ends in {', '.join(SUFFIXES)}")
-    if not asked.output.parent.is_dir():
-        raise PrunescopeError(f"{asked.output}: cannot be written (no such folder)")
+    check_file(asked.output)
     from prunescope.analysis.evaluation_file import match, read_evaluations
     from prunescope.analysis.overview import overview
     from prunescope.checkpoint import open_checkpoint

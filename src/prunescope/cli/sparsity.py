@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from prunescope.cli.cores import keep_from_blas
-from prunescope.cli.output import Output, check_output, output_options
+from prunescope.cli.output import Output, check_file, output_options
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
 
@@ -40,7 +40,7 @@ def _sparsity(
 
     checkpoint = open_checkpoint(path)
     if csv is not None:
-        check_output(csv, checkpoint)
+        check_file(csv, checkpoint)
     found = sparsity(
         checkpoint,
         lambda steps: progress(say("reading_weights"), steps, output.quiet),

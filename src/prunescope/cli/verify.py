@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from prunescope.analysis.expectation import TOLERANCE, Wanted
-from prunescope.cli.output import Output, output_options
+from prunescope.cli.output import Output, check_file, output_options
 from prunescope.cli.run import language_option
 from prunescope.errors import PlanError
 from prunescope.report.messages import Messages
@@ -56,7 +56,7 @@ def subcommand(say: Messages) -> click.Command:
             raise click.UsageError(f"one model or two, not {len(models)}: [ORIGINAL] PRUNED")
 
         wanted = Wanted(half_open(layers), expect_sparsity, expect_ratio, tolerance)
-        found = _verified(say, models, wanted, weights, output.quiet)
+        found = _verified(say, models, wanted, weights, output.quiet, junit)
         return report(say, found, output, junit)
 
     return command
@@ -82,12 +82,19 @@ def report(say: Messages, found: Verification, output: Output, junit: Path | Non
 
 
 def _verified(
-    say: Messages, models: tuple[str, ...], wanted: Wanted, weights: bool, quiet: bool
+    say: Messages,
+    models: tuple[str, ...],
+    wanted: Wanted,
+    weights: bool,
+    quiet: bool,
+    junit: Path | None,
 ) -> Verification:
     from prunescope.analysis.verify import verify
     from prunescope.checkpoint import open_checkpoint
 
     *original, pruned = map(open_checkpoint, models)
+    if junit is not None:
+        check_file(junit, *original, pruned)
     read = weights_reader(say, quiet) if weights else None
     return verify(pruned, original[0] if original else None, wanted, read)
 
