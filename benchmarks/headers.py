@@ -11,8 +11,9 @@ Then Llama-3.1-405B, 94,000 tensors as DeepSeek-V3 has them, and curves over the
 and over bytes.
 
 Each command runs once to warm up and then `--runs` times, in turns with the others of its table, so
-that a busy machine is unfair to all alike. Printed are the median of the processor's time, which
-other programs disturb little, of the time on the clock, and the most resident memory.
+that a busy machine is unfair to all alike; modules are found compiled, as a user finds them.
+Printed are the median of the processor's time, which other programs disturb little, of the time on
+the clock, and the most resident memory.
 """
 
 from __future__ import annotations
@@ -175,6 +176,7 @@ def moe_shapes(layers: int, experts: int) -> Shapes:
 
 
 def main() -> None:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=10)
     runs = parser.parse_args().runs

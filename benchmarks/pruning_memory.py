@@ -23,8 +23,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from itertools import pairwise
+from collections.abc import Callable
+from itertools import count, pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 ROOT = Path(__file__).parents[1]
 DEMO = Path("models/SmolLM2-135M-Instruct")
@@ -51,7 +56,7 @@ def pruned_layers(depth: int) -> tuple[int, int]:
 
 def ours(folder: Path, dtype: str | None = None) -> dict[str, float]:
     """prunescope's pass over the groups that a plan for most layers would cut."""
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from contextlib import contextmanager
 
     import torch
@@ -228,8 +233,26 @@ def first_layers(folder: Path, depth: int, target: Path) -> Path:
     return target
 
 
-def write_8b(folder: Path) -> None:
-    """A Llama-3-8B of random weights, a shard for each layer; never in memory as a whole."""
+def repeated() -> Callable[[tuple[int, ...]], torch.Tensor]:
+    """Draws weights from a pool, each time from an odd place: to draw eight billion takes long."""
+    import torch
+
+    pool = (torch.randn(10_000_019, generator=torch.Generator().manual_seed(0)) * 0.02).bfloat16()
+    places = count(step=7919)
+
+    def draw(shape: tuple[int, ...]) -> torch.Tensor:
+        size = shape[0] * shape[1]
+        return pool.roll(next(places)).repeat(-(-size // len(pool)))[:size].view(shape)
+
+    return draw
+
+
+def write_8b(folder: Path, draw: Callable[[tuple[int, ...]], torch.Tensor]) -> None:
+    """A Llama-3-8B of random weights, a shard for each layer; never in memory as a whole.
+
+    Args:
+        draw: shape → a bfloat16 matrix.
+    """
     import torch
     from safetensors.torch import save_file
 
@@ -241,7 +264,6 @@ def write_8b(folder: Path) -> None:
     config = LLAMA_3_8B | {"model_type": "llama", "architectures": ["LlamaForCausalLM"],
                            "rms_norm_eps": 1e-5, "hidden_act": "silu", "dtype": "bfloat16",
                            "max_position_embeddings": 8192}  # fmt: skip
-    pool = (torch.randn(10_000_019, generator=torch.Generator().manual_seed(0)) * 0.02).bfloat16()
     shards: dict[str, list[tuple[str, tuple[int, ...]]]] = {}
     for name, shape in llama_shapes(SHAPE).items():
         parts = name.split(".")
@@ -255,11 +277,7 @@ def write_8b(folder: Path) -> None:
             if "norm" in name:
                 state[name] = torch.ones(shape, dtype=torch.bfloat16)
             else:
-                # Repeated from an odd place, since to draw eight billion takes half an hour.
-                count = shape[0] * shape[1]
-                place = (len(index) * 7919) % len(pool)
-                state[name] = pool.roll(place).repeat(-(-count // len(pool)))[:count].view(shape)
-                state[name] = state[name].contiguous()
+                state[name] = draw(shape).contiguous()
             index[name] = file
         save_file(state, folder / file, metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config))
@@ -281,7 +299,7 @@ def main() -> None:
         alone(options.alone, options.model, options.dtype)
     elif options.llama_3_8b:
         if not options.llama_3_8b.exists():
-            write_8b(options.llama_3_8b)
+            write_8b(options.llama_3_8b, repeated())
         dtype = ("--dtype", options.dtype) if options.dtype else ()
         beside = options.llama_3_8b.resolve().parent
         with tempfile.TemporaryDirectory(prefix="prunescope-bench-", dir=beside) as folder:
