@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_best_within_the_budget_is_saved_and_can_be_repeated(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call(*SEARCH, "--save_model", "--plot", "front.svg") == 0
+    assert call(*SEARCH, "--save_model", "--plot", "front.svg", "--search_csv", "all.csv") == 0
     lines = capsys.readouterr().out.splitlines()
     assert "Search for a plan" in lines
     header = next(n for n, line in enumerate(lines) if line.lstrip().startswith("Parameters"))
@@ -44,10 +45,44 @@ def test_the_best_within_the_budget_is_saved_and_can_be_repeated(
     saved = open_checkpoint("prune_log/llama_prune").parameters
     assert f"{saved:,}" == chosen[0]
     assert saved <= 0.8 * original
+    with (here / "all.csv").open(newline="") as stream:
+        table = list(csv.DictReader(stream))
+    assert [f"{int(each['parameters']):,}" for each in table] == [row[0] for row in rows]
+    assert [f"{float(each['perplexity']):.2f}" for each in table] == [row[2] for row in rows]
+    assert [each["allocation"] for each in table] == [row[3] for row in rows]
+    assert [each["within_budget"] for each in table] == [str(int(r[6] == "yes")) for r in rows]
+    (best,) = [each for each in table if each["chosen"] == "1"]
+    assert best == min((e for e in table if e["within_budget"] == "1"), key=perplexity_of)
+    assert float(best["sparsity"]) == pytest.approx(1 - saved / original, abs=5e-7)
+    for kind, column in (("attention", 4), ("mlp", 5)):
+        assert [spelt(e[f"{kind}_start"], e[f"{kind}_end"]) for e in table] == [
+            row[column] for row in rows
+        ]
+    # No other candidate is both smaller and better than one on the front.
+    for each in table:
+        beaten = [
+            e for e in table
+            if int(e["parameters"]) <= int(each["parameters"])
+            and perplexity_of(e) < perplexity_of(each)
+        ]  # fmt: skip
+        assert each["on_front"] == "0" or not beaten
+    assert any(each["on_front"] == "1" for each in table)
     assert (here / "front.svg").read_bytes().startswith(b"<?xml")
     again = ("--base_model", "tiny", "--plan", "prune_log/llama_prune/pruning.json", *ON_CPU)
     assert call(*again, "--save_model", "--save_ckpt_log_name", "again") == 0
     assert contents(here / "prune_log/again") == contents(here / "prune_log/llama_prune")
+
+
+def spelt(start: str, end: str) -> str:
+    """A half-open range as tables have it."""
+    if not start:
+        return "-"
+    last = int(end) - 1
+    return start if int(start) == last else f"{start}-{last}"
+
+
+def perplexity_of(row: dict[str, str]) -> float:
+    return float(row["perplexity"])
 
 
 @pytest.mark.parametrize(
@@ -57,6 +92,11 @@ def test_the_best_within_the_budget_is_saved_and_can_be_repeated(
         ((*SEARCH, "--global_pruning"), "--search and --global_pruning exclude each other"),
         ((*SEARCH, "--plot", "front.jpg"), "front.jpg: a plot ends in .png, .svg, .pdf"),
         (("--base_model", "tiny", "--plot", "x.png"), "--plot belongs to --search"),
+        (
+            (*SEARCH, "--search_csv", "tiny/model.safetensors"),
+            "tiny/model.safetensors: has weights of",
+        ),
+        (("--base_model", "tiny", "--search_csv", "x.csv"), "--search_csv belongs to --search"),
         (("--base_model", "tiny", "--search_tokens", "9"), "--search_tokens belongs to --search"),
     ],
 )

@@ -88,7 +88,7 @@ def _prune(say: Messages, options: dict[str, Any]) -> None:
     plan = plan_of(options)
     model = describe(open_checkpoint(options["base_model"]))
     targets = resolve(plan, model) if options["plan"] is None else ()
-    for path in (options["save_scores"], options["plot"]):
+    for path in (options["save_scores"], options["search_csv"], options["plot"]):
         if path is not None:
             check_file(path, model.checkpoint)
     torch = require("torch", "prune")

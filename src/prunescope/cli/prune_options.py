@@ -38,6 +38,7 @@ _BELONGS = {
     "batch": "target_memory",
     "context": "target_memory",
     "search_tokens": "search",
+    "search_csv": "search",
     "plot": "search",
 }
 
@@ -88,6 +89,7 @@ def options(
         option("--layer_floor", default=0.1, help=say("help_layer_floor")),
         option("--search", is_flag=True, help=say("help_search")),
         option("--search_tokens", default=2048, type=whole, help=say("help_search_tokens")),
+        option("--search_csv", type=file, help=say("help_search_csv")),
         option("--plot", type=file, help=say("help_search_plot")),
         option("--plan", type=file, help=say("help_plan")),
         option("--max_seq_len", default=128, type=click.IntRange(min=2),

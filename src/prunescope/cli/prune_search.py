@@ -25,7 +25,7 @@ def searched(
     devices: tuple[Computing, str],
     options: dict[str, Any],
 ) -> Pruned:
-    """Score once, try every candidate, print and plot them; the best, pruned.
+    """Score once, try every candidate, print, write and plot them; the best, pruned.
 
     Args:
         devices: where scores are measured, and candidates evaluated.
@@ -42,7 +42,7 @@ def searched(
     from prunescope.pruning.selection import unit_scores
     from prunescope.report.plot import check_plot
     from prunescope.report.progress import progress
-    from prunescope.report.search import plot_front, print_search
+    from prunescope.report.search import plot_front, print_search, write_search_csv
 
     plot: Path | None = options["plot"]
     if plot is not None:
@@ -67,6 +67,9 @@ def searched(
 
         found = search(model, plan, units, judge)
     print_search(found, (len(windows), options["max_seq_len"]), screen, say)
+    if (path := options["search_csv"]) is not None:
+        write_search_csv(found, path)
+        screen.line(say("written", path=path), "green")
     if plot is not None:
         plot_front(found, plot, say)
         screen.line(say("plot_written", path=plot), "green")

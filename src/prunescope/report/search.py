@@ -1,16 +1,27 @@
-"""How does a search for a plan read? A table of what was tried, and its Pareto front as a plot."""
+"""How does a search for a plan read? A table of what was tried, as a CSV too, and its front.
+
+The CSV is UTF-8 with the columns of `COLUMNS`, one row per candidate, smallest first: sparsity of
+the whole model with six decimals, perplexity with as many digits as a float64 needs, layer ranges
+half open and empty where nothing of the kind goes, yes and no as 1 and 0.
+"""
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 from prunescope.analysis.counts import Counts
+from prunescope.atomic import replacing
 from prunescope.pruning.search import METHODS, Search
 from prunescope.report.console import Justify, Screen
 from prunescope.report.layers import layer_ranges
 from prunescope.report.messages import Messages
 from prunescope.report.plot import WIDTHS, drawn
 
+COLUMNS = (
+    "parameters", "sparsity", "perplexity", "allocation", "attention_start", "attention_end",
+    "mlp_start", "mlp_end", "within_budget", "on_front", "chosen",
+)  # fmt: skip
 _COLOURS = {"uniform": "#0072B2", "global": "#009E73", "knapsack": "#D55E00"}
 
 
@@ -46,6 +57,33 @@ def print_search(found: Search, windows: tuple[int, int], screen: Screen, say: M
 
 def _range(bounds: tuple[int, int] | None) -> str:
     return "-" if bounds is None else layer_ranges(range(*bounds))
+
+
+def write_search_csv(found: Search, path: Path) -> None:
+    """Write every candidate to `path`, replacing it whole.
+
+    Raises:
+        PrunescopeError: `path` cannot be written.
+    """
+    front, best = found.front, found.best
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for each in found.candidates:
+            sparsity = Counts(found.original, each.parameters).sparsity
+            writer.writerow(
+                (
+                    each.parameters,
+                    f"{sparsity:.6f}",
+                    repr(each.perplexity),
+                    each.method,
+                    *(each.attention or ("", "")),
+                    *(each.mlp or ("", "")),
+                    int(each.within),
+                    int(each in front),
+                    int(each is best),
+                )
+            )
 
 
 def plot_front(found: Search, path: Path, say: Messages) -> None:

@@ -77,6 +77,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "--search 评测每个候选所用的词元数",
         "tokens on which --search tries each candidate",
     ),
+    "help_search_csv": (
+        "将 --search 的所有候选写成 CSV",
+        "write every candidate of --search to this CSV",
+    ),
     "help_search_plot": (
         "将 --search 的帕累托前沿画成图 (.png, .svg, .pdf)",
         "draw the Pareto front of --search to this file (.png, .svg, .pdf)",
