@@ -107,7 +107,7 @@ def test_it_is_no_pruned_model_in_prune_log(lora: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="holds no pruned model"):
         pruned_models(tmp_path)
     tiny_folder(tmp_path / "pruned")
-    assert [Path(size.path).name for size in pruned_models(tmp_path)] == ["pruned"]
+    assert [Path(size.path).name for size in pruned_models(tmp_path)[0]] == ["pruned"]
 
 
 def called(*arguments: str) -> int:

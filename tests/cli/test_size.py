@@ -143,6 +143,21 @@ def make_truncated(here: Path) -> None:
     (here / "m.safetensors").write_bytes(b"\x40" + bytes(7) + b"{")
 
 
+def test_damaged_models_do_not_hide_the_others(tmp_path: Path) -> None:
+    log = tmp_path / "prune_log"
+    write_model(log / "good", SMOLLM2, llama_shapes(SMOLLM2))
+    for name in ("a", "z"):
+        (log / name).mkdir()
+        (log / name / "pytorch_model.bin").write_bytes(b"PK\x03\x04")
+    listed = run_script(SCRIPT, cwd=tmp_path)
+    assert listed.returncode == 2
+    rows = [line.split()[0] for line in listed.stdout.splitlines() if line.startswith("prune_log")]
+    assert rows == ["prune_log/good"]
+    first, second = listed.stderr.splitlines()
+    assert first.startswith("错误: prune_log/a/pytorch_model.bin: truncated")
+    assert second.startswith("错误: prune_log/z/pytorch_model.bin: truncated")
+
+
 CASES = {
     "nothing pruned yet": (None, (), "prune_log: no such folder: prune a model first"),
     "an empty log": (make_empty_log, (), "prune_log: holds no pruned model"),

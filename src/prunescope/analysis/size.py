@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -128,22 +127,31 @@ def compare_sizes(original: ModelSize, pruned: ModelSize) -> SizeComparison:
     return SizeComparison(original, pruned)
 
 
-def pruned_models(root: Path) -> list[ModelSize]:
+def pruned_models(root: Path) -> tuple[list[ModelSize], list[CheckpointError]]:
     """Sizes of every model folder directly under `root` (`prune_log`), by name; adapters are none.
 
+    Returns:
+        The sizes; and of models that cannot be read, why.
+
     Raises:
-        CheckpointError: no such folder, no model in it, or a model that cannot be read.
+        CheckpointError: no such folder, or no model in it.
     """
     if not root.is_dir():
         raise CheckpointError(root, "no such folder: prune a model first, or name one")
-    sizes = []
+    sizes: list[ModelSize] = []
+    damaged: list[CheckpointError] = []
     for folder in sorted(root.iterdir()):
         # A dot marks a run in progress; a folder without weights is one of logs.
         if folder.is_dir() and not folder.name.startswith("."):
-            with suppress(NoWeights):
+            try:
                 size = measure(open_checkpoint(folder))
-                if size.adapter is None:
-                    sizes.append(size)
-    if not sizes:
+            except NoWeights:
+                continue
+            except CheckpointError as err:
+                damaged.append(err)
+                continue
+            if size.adapter is None:
+                sizes.append(size)
+    if not sizes and not damaged:
         raise CheckpointError(root, "holds no pruned model")
-    return sizes
+    return sizes, damaged

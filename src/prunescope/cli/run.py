@@ -41,9 +41,9 @@ def run(
         with _stopped_tidily():
             code = build(say).main(words, standalone_mode=False)
     except click.ClickException as err:
-        code = _fail(say, err.format_message())
+        code = fail(say, err.format_message())
     except PrunescopeError as err:
-        code = _fail(say, str(err))
+        code = fail(say, str(err))
     except SystemExit:
         # click leaves with 1, which here means a failed check, where the reader of our output has
         # left (`| head`), and puts something in place of standard output.
@@ -104,6 +104,7 @@ def _language(words: Sequence[str], default: Language) -> Language:
     return next((language for language in LANGUAGES if language == chosen), default)
 
 
-def _fail(say: Messages, text: str) -> int:
+def fail(say: Messages, text: str) -> int:
+    """Tell of an error in one line on standard error; what to exit with."""
     print(say("error", text=printable(text, limit=2000)), file=sys.stderr)
     return 2

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from prunescope.cli.output import Output, output_options
-from prunescope.cli.run import language_option, run
+from prunescope.cli.run import fail, language_option, run
 from prunescope.report.messages import Messages
+
+if TYPE_CHECKING:
+    from prunescope.analysis.size import ModelSize
+    from prunescope.errors import CheckpointError
 
 PRUNE_LOG = Path("prune_log")
 
@@ -48,10 +53,24 @@ def subcommand(say: Messages) -> click.Command:
 
 
 def _size(say: Messages, paths: list[str], output: Output) -> None:
-    from prunescope.analysis.size import compare_sizes, measure, pruned_models
+    from prunescope.analysis.size import measure, pruned_models
     from prunescope.checkpoint import open_checkpoint
 
-    sizes = [measure(open_checkpoint(path)) for path in paths] or pruned_models(PRUNE_LOG)
+    damaged: list[CheckpointError] = []
+    sizes = [measure(open_checkpoint(path)) for path in paths]
+    if not paths:
+        sizes, damaged = pruned_models(PRUNE_LOG)
+    if sizes:
+        _print(say, sizes, output, is_pair=len(paths) == 2)
+    for error in damaged[:-1]:
+        fail(say, str(error))
+    for error in damaged[-1:]:
+        raise error
+
+
+def _print(say: Messages, sizes: list[ModelSize], output: Output, is_pair: bool) -> None:
+    from prunescope.analysis.size import compare_sizes
+
     if output.medium == "json":
         from prunescope.report.json_output import sizes_json
 
@@ -59,7 +78,7 @@ def _size(say: Messages, paths: list[str], output: Output) -> None:
         return
     from prunescope.report.sizes import print_comparison, print_sizes
 
-    if len(paths) == 2:
+    if is_pair:
         print_comparison(compare_sizes(*sizes), output.screen(), say)
     else:
         print_sizes(sizes, output.screen(), say)
