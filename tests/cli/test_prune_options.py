@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.prune_command import ON_CPU, RANGES, call
+from tests.support.prune_command import ON_CPU, RANGES, base_model, call
 from tests.support.trees import contents
 
 NAME = "tiny"
@@ -108,6 +108,18 @@ def test_help_has_the_missions_command_and_every_option(
             "save_model", "quiet", "lang", "help",
         ):  # fmt: skip
             assert re.search(rf"--{option}\b", text), option
+
+
+def test_the_last_layer_of_a_small_model_stays_whole_by_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base_model(tmp_path / "tiny")
+    monkeypatch.chdir(tmp_path)
+    assert call("--base_model", "tiny", "--pruner_type", "l2", *ON_CPU, "--lang", "en") == 0
+    out = capsys.readouterr().out
+    # Six layers, the first three of them left out too.
+    assert "Attention of layers 3-4: 2 of 4 GQA groups" in out
+    assert "MLP of layers 3-4: 10 of 20 channels" in out
 
 
 # --- a terminal ---------------------------------------------------------------------------

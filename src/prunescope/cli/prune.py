@@ -85,8 +85,8 @@ def _prune(say: Messages, options: dict[str, Any]) -> None:
     name = _folder_name(options["save_ckpt_log_name"])
     folder = PRUNE_LOG / name
     check_scoring(options)
-    plan = plan_of(options)
     model = describe(open_checkpoint(options["base_model"]))
+    plan = plan_of(options, len(model.layers))
     targets = resolve(plan, model) if options["plan"] is None else ()
     for path in (options["save_scores"], options["search_csv"], options["plot"]):
         if path is not None:

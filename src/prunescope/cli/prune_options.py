@@ -70,9 +70,11 @@ def options(
         option("--depth_by", default="first", type=click.Choice(["first", "influence"]),
                help=say("help_depth_by")),
         option("--block_attention_layer_start", default=3, help=say("help_attention_start")),
-        option("--block_attention_layer_end", default=31, help=say("help_attention_end")),
+        option("--block_attention_layer_end", type=int, show_default=say("help_layer_end"),
+               help=say("help_attention_end")),
         option("--block_mlp_layer_start", default=3, help=say("help_mlp_start")),
-        option("--block_mlp_layer_end", default=31, help=say("help_mlp_end")),
+        option("--block_mlp_layer_end", type=int, show_default=say("help_layer_end"),
+               help=say("help_mlp_end")),
         option("--gqa", default="group", type=click.Choice(["group", "query", "naive"]),
                help=say("help_gqa")),
         option("--layer_ratios", help=say("help_layer_ratios")),
@@ -178,8 +180,8 @@ def _at_most_one(names: list[str]) -> None:
         raise PlanError(f"--{names[0]} and --{names[1]} exclude each other")
 
 
-def plan_of(values: Mapping[str, Any]) -> PruningPlan:
-    """The plan that the options make.
+def plan_of(values: Mapping[str, Any], depth: int) -> PruningPlan:
+    """The plan that the options make for a model of `depth` layers.
 
     Raises:
         PlanError: a ratio of layers or a budget cannot be read.
@@ -191,8 +193,8 @@ def plan_of(values: Mapping[str, Any]) -> PruningPlan:
     ratios = values["layer_ratios"]
     return PruningPlan(
         ratio=values["pruning_ratio"],
-        attention=(values["block_attention_layer_start"], values["block_attention_layer_end"]),
-        mlp=(values["block_mlp_layer_start"], values["block_mlp_layer_end"]),
+        attention=_range(values, "attention", depth),
+        mlp=_range(values, "mlp", depth),
         importance=values["pruner_type"],
         taylor=values["taylor"],
         grouping=values["grouping_strategy"],
@@ -211,6 +213,13 @@ def plan_of(values: Mapping[str, Any]) -> PruningPlan:
         round_to=values["round_to"],
         budget=budget,
     )
+
+
+def _range(values: Mapping[str, Any], kind: str, depth: int) -> tuple[int, int]:
+    end = values[f"block_{kind}_layer_end"]
+    # LLM-Pruner's number; of 32 layers it leaves the last one whole.
+    end = min(31, depth - 1) if end is None else end
+    return values[f"block_{kind}_layer_start"], end
 
 
 def _has_budget(values: Mapping[str, Any]) -> bool:

@@ -173,6 +173,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "help_layer": ("按层剪枝时保留的层数", "how many layers --layer_wise keeps"),
     "help_mlp_start": ("MLP 剪枝的起始层 (含)", "first layer whose MLP is pruned"),
     "help_mlp_end": ("MLP 剪枝的结束层 (不含)", "the layer after the last whose MLP is pruned"),
+    "help_layer_end": (
+        "31; 层数更少的模型为其最后一层",
+        "31, or a smaller model's last layer",
+    ),
     "help_attention_start": ("Attention 剪枝的起始层 (含)", "first layer whose heads are pruned"),
     "help_attention_end": (
         "Attention 剪枝的结束层 (不含)",
