@@ -65,7 +65,8 @@ def ours(folder: Path, dtype: str | None = None) -> dict[str, float]:
     from prunescope.checkpoint import open_checkpoint
     from prunescope.checkpoint.weights import WeightMap
     from prunescope.pruning.calibration import CalibrationSet
-    from prunescope.pruning.plan import PruningPlan, resolve
+    from prunescope.pruning.plan import PruningPlan
+    from prunescope.pruning.resolving import resolve
     from prunescope.pruning.scoring import Computing, axes_of, score
 
     model = describe(open_checkpoint(folder))

@@ -28,7 +28,8 @@ from prunescope.evaluation.perplexity import cut_windows, perplexity
 from prunescope.interop.hf import token_ids
 from prunescope.pruning.budget import Budget
 from prunescope.pruning.calibration import choose_windows
-from prunescope.pruning.plan import PruningPlan, resolve
+from prunescope.pruning.plan import PruningPlan
+from prunescope.pruning.resolving import resolve
 from prunescope.pruning.run import Pruned
 from prunescope.pruning.scores import Scores
 from prunescope.pruning.scores_file import load_scores, save_scores

@@ -12,8 +12,9 @@ from prunescope.architecture import Model, describe
 from prunescope.checkpoint import open_checkpoint
 from prunescope.errors import PlanError
 from prunescope.pruning.budget import Budget, parse_bytes, parse_count
-from prunescope.pruning.plan import PruningPlan, resolve
+from prunescope.pruning.plan import PruningPlan
 from prunescope.pruning.planned import planned, planned_parameters
+from prunescope.pruning.resolving import resolve
 from prunescope.pruning.targets import Target, portion
 from tests.support.sparse import LLAMA_3_8B, TINYLLAMA, LlamaShape, llama_shapes, write_model
 

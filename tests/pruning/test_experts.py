@@ -18,7 +18,8 @@ from prunescope.checkpoint.storage import LocalFile
 from prunescope.errors import ArchitectureError, CheckpointError, PlanError
 from prunescope.pruning.budget import Budget
 from prunescope.pruning.groups import group_of
-from prunescope.pruning.plan import Importance, resolve
+from prunescope.pruning.plan import Importance
+from prunescope.pruning.resolving import resolve
 from prunescope.pruning.run import replay
 from tests.support.families import MODELS, family_folder
 from tests.support.pruning import described, edit_weights, few_words, plan, prune_tiny, without

@@ -12,7 +12,7 @@ import prunescope
 from prunescope.analysis.verify import verify
 from prunescope.checkpoint import open_checkpoint
 from prunescope.errors import ArchitectureError
-from prunescope.pruning.plan import resolve
+from prunescope.pruning.resolving import resolve
 from tests.support.families import family_folder
 from tests.support.pruning import described, plan, prune_tiny
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from prunescope.architecture import Model, describe
 from prunescope.checkpoint import open_checkpoint
 from prunescope.errors import ArchitectureError, PlanError
-from prunescope.pruning.plan import PruningPlan, resolve
+from prunescope.pruning.plan import PruningPlan
+from prunescope.pruning.resolving import resolve
 from tests.support.sparse import LlamaShape, Shapes, llama_shapes, write_model
 
 TEN_CHANNELS = LlamaShape(6, 8, 10, 4, 2, 4, 32, tied=True)

@@ -18,9 +18,9 @@ from prunescope.analysis.counts import Counts
 from prunescope.interop.hf_save import RECORD
 from prunescope.pruning import record
 from prunescope.pruning.groups import Group
-from prunescope.pruning.plan import Target
 from prunescope.pruning.record import pruning_record
 from prunescope.pruning.selection import Cut
+from prunescope.pruning.targets import Target
 from tests.support.pruning import CALIBRATION, plan, prune_tiny
 from tests.support.tiny import BIASES, tiny_model, tiny_network
 

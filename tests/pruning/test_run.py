@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 import prunescope
 from prunescope.errors import CheckpointError, PlanError
-from prunescope.pruning.plan import resolve
+from prunescope.pruning.resolving import resolve
 from prunescope.pruning.run import Pruned
 from tests.support.pruning import (
     CALIBRATION,

@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 from prunescope.architecture import Model
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import CheckpointError, PlanError, PrunescopeError
-from prunescope.pruning.plan import PruningPlan, resolve
+from prunescope.pruning.plan import PruningPlan
+from prunescope.pruning.resolving import resolve
 from prunescope.pruning.run import prune
 from prunescope.pruning.scores_file import load_scores, save_scores
 from prunescope.pruning.scoring import Computing, all_axes, axes_of, model_digest, score

@@ -16,10 +16,12 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from prunescope.architecture import Model
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.pruning.calibration import CalibrationSet, choose_windows
-from prunescope.pruning.plan import PruningPlan, Target, resolve
+from prunescope.pruning.plan import PruningPlan
+from prunescope.pruning.resolving import resolve
 from prunescope.pruning.scores import Scores
 from prunescope.pruning.scoring import Computing, all_axes, axes_of, model_digest, score
 from prunescope.pruning.selection import unit_scores
+from prunescope.pruning.targets import Target
 from prunescope.steps import Progress, silent
 from tests.support.tiny import BIASES, tiny_folder, tiny_model
 

@@ -12,7 +12,8 @@ from prunescope.architecture import Model
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import PlanError
 from prunescope.pruning.budget import Budget
-from prunescope.pruning.plan import PruningPlan, resolve
+from prunescope.pruning.plan import PruningPlan
+from prunescope.pruning.resolving import resolve
 from prunescope.pruning.run import Pruned
 from prunescope.pruning.scoring import Computing, axes_of, score
 from prunescope.pruning.search import Candidate, Search, best_pruned, scopes, search, tries

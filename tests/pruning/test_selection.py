@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from prunescope.errors import PlanError
 from prunescope.pruning.groups import Group
-from prunescope.pruning.plan import Target
 from prunescope.pruning.selection import select
+from prunescope.pruning.targets import Target
 
 
 def target(units: int, remove: int) -> Target:

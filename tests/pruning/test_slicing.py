@@ -13,9 +13,9 @@ from prunescope.architecture import Model
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.interop.torch_tensors import as_tensor
 from prunescope.pruning.groups import group_of
-from prunescope.pruning.plan import Target
 from prunescope.pruning.selection import Cut
 from prunescope.pruning.slicing import remaining, sliced_state
+from prunescope.pruning.targets import Target
 from tests.support.pruning import State, described, store_as_torch
 from tests.support.tensors import raw_bytes
 from tests.support.tiny import BIASES, tiny_folder, tiny_model, tiny_network

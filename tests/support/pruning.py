@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from prunescope.architecture import Model, describe
 from prunescope.checkpoint import open_checkpoint
 from prunescope.pruning.calibration import CalibrationSet, choose_windows
-from prunescope.pruning.plan import Importance, PruningPlan, resolve
+from prunescope.pruning.plan import Importance, PruningPlan
+from prunescope.pruning.resolving import resolve
 from prunescope.pruning.run import Pruned, prune
 from prunescope.pruning.scoring import Computing
 

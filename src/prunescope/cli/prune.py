@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,18 +11,16 @@ from click.core import ParameterSource
 
 from prunescope.cli.output import check_file
 from prunescope.cli.prune_options import check, options, plan_of
+from prunescope.cli.prune_save import check_format, log_folder, save
 from prunescope.cli.prune_scoring import calibration_set, check_scoring, scored
+from prunescope.cli.prune_testing import tester
 from prunescope.cli.run import language_option, run
-from prunescope.cli.size import PRUNE_LOG
 from prunescope.errors import PlanError, printable
 from prunescope.interop.formats import Format
 from prunescope.report.messages import Messages
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
     from prunescope.architecture import Model
-    from prunescope.interop.padding import Padding
     from prunescope.pruning.calibration import CalibrationSet
     from prunescope.pruning.plan import Importance, PruningPlan
     from prunescope.pruning.run import Pruned
@@ -69,21 +65,13 @@ def _command(
     return command
 
 
-def _folder_name(name: str) -> str:
-    # A dot would hide it from check_model_size.py; the room is for a temporary name beside it.
-    if not name or name.startswith(".") or "/" in name or len(os.fsencode(name)) > 200:
-        raise PlanError(f"--save_ckpt_log_name {name!r} is not a folder name")
-    return name
-
-
 def _prune(say: Messages, options: dict[str, Any]) -> None:
     from prunescope.architecture import describe
     from prunescope.checkpoint import open_checkpoint
     from prunescope.extras import require
-    from prunescope.pruning.plan import resolve
+    from prunescope.pruning.resolving import resolve
 
-    name = _folder_name(options["save_ckpt_log_name"])
-    folder = PRUNE_LOG / name
+    folder = log_folder(options["save_ckpt_log_name"])
     check_scoring(options)
     model = describe(open_checkpoint(options["base_model"]))
     plan = plan_of(options, len(model.layers))
@@ -112,19 +100,19 @@ def _prune(say: Messages, options: dict[str, Any]) -> None:
     computing = Computing(
         device,
         options["dtype"] and getattr(torch, options["dtype"]),
-        PRUNE_LOG / f".{name}.progress" if options["resume"] else None,
+        folder.with_name(f".{folder.name}.progress") if options["resume"] else None,
     )
     # Others that torchrun has started only help with the scores.
     is_first = not told_rank()
     if options["save_model"] and is_first:
         check_target(folder, options["save_format"])
-        _check_format(model, plan, targets, options)
+        check_format(model, plan, targets, options)
     screen = Screen()
     calibration = None
     if plan.is_calibrated and options["plan"] is None and not options["scores"]:
         calibration = calibration_set(model, plan, options["calibration"])
     tested = options["test_before_train"] or options["test_after_train"]
-    test = _tester(say, screen, model, options) if tested and is_first else None
+    test = tester(say, screen, model, options) if tested and is_first else None
     replayed = replay(model, LocalFile(options["plan"])) if options["plan"] is not None else None
     if replayed is not None:
         print_model(model, screen, say)
@@ -143,7 +131,7 @@ def _prune(say: Messages, options: dict[str, Any]) -> None:
         return
     print_result(pruned.parameters, pruned.loss, screen, say)
     if options["save_model"]:
-        _save(say, screen, pruned, plan, folder, options)
+        save(say, screen, pruned, plan, folder, options)
     else:
         screen.line(say("prune_not_saved"), "yellow")
     forget_progress(computing)
@@ -195,83 +183,6 @@ def _pruned(
         plan = replace(plan, examples=windows, example_length=length, seed=record.seed)
     pruned = prune(model, plan, targets, calibration, computing, scored=(scores, record))
     return plan, pruned
-
-
-def _check_format(
-    model: Model, plan: PruningPlan, targets: Sequence[Target], options: dict[str, Any]
-) -> None:
-    """Find what a format cannot express before the work, where sizes are known before it."""
-    is_open = options["search"] or plan.knapsack
-    if is_open or any(t.free or t.group.layer is None for t in targets):
-        return
-    from prunescope.interop.export import check_lengths
-    from prunescope.interop.hf_config import lengths_of
-
-    lengths = lengths_of(model)
-    for target in targets:
-        group = target.group
-        if group.layer is not None:
-            for space, count in group.lengths(group.units - target.remove).items():
-                lengths[group.layer, space] = count
-    check_lengths(model, lengths, options["save_format"], options["uniform"])
-
-
-def _save(
-    say: Messages,
-    screen: Screen,
-    pruned: Pruned,
-    plan: PruningPlan,
-    folder: Path,
-    options: dict[str, Any],
-) -> None:
-    from prunescope.analysis.compare import compare
-    from prunescope.checkpoint import open_checkpoint
-    from prunescope.interop.weight_files import WEIGHTS
-    from prunescope.report.formats import print_format
-    from prunescope.report.model_card import model_card
-
-    form: Format = options["save_format"]
-
-    def card(written: Path, padding: Padding | None) -> str:
-        found = compare(pruned.base.checkpoint, open_checkpoint(written))
-        has_code = _has_code(written)
-        return model_card(found, plan.ratio, plan.importance, has_code, padding, say)
-
-    padding = pruned.save(folder, form, options["uniform"], card if form == "hf" else None)
-    saved = folder if form in ("hf", "deci") else folder / WEIGHTS
-    screen.line(say("prune_saved", path=saved), "green")
-    print_format(padding, open_checkpoint(folder).nbytes, _has_code(folder), screen, say)
-
-
-def _has_code(folder: Path) -> bool:
-    from prunescope.interop.companions import CODE
-
-    return (folder / CODE[0]).exists()
-
-
-def _tester(
-    say: Messages, screen: Screen, model: Model, options: dict[str, Any]
-) -> Callable[[str, PreTrainedModel], None]:
-    """What tests a network; made first, so that what it lacks is not found after an hour."""
-    from prunescope.data import embedded_text
-    from prunescope.evaluation.generation import PROMPTS, generate
-    from prunescope.evaluation.perplexity import cut_windows, perplexity
-    from prunescope.interop.hf import home, load_tokenizer, token_ids
-    from prunescope.report.progress import progress
-    from prunescope.report.prune import print_test
-
-    length = options["max_seq_len"]
-    windows = cut_windows(token_ids(model, embedded_text("evaluation")), length)
-    tokenizer = load_tokenizer(home(model))
-    sampling = options["temperature"], options["top_p"], options["seed"]
-
-    def test(title: str, network: PreTrainedModel) -> None:
-        texts = generate(network, tokenizer, PROMPTS, length, *sampling)
-        with progress(say("measuring_perplexity"), len(windows), options["quiet"]) as tick:
-            measured = perplexity(network, windows, tick)
-        print_test(title, texts, measured, screen, say)
-
-    return test
 
 
 def main() -> None:

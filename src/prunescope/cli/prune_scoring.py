@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
     from prunescope.architecture import Model
     from prunescope.pruning.calibration import CalibrationRecord, CalibrationSet
-    from prunescope.pruning.plan import Importance, PruningPlan, Target
+    from prunescope.pruning.plan import Importance, PruningPlan
     from prunescope.pruning.scores import Scores
     from prunescope.pruning.scoring import Computing
+    from prunescope.pruning.targets import Target
 
 IMPORTANCE = ("random", "l1", "l2", "taylor", "wanda", "flap")
 TAYLOR = ("vectorize", "param_first", "param_second", "param_mix")

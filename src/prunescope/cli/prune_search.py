@@ -36,7 +36,7 @@ def searched(
     from prunescope.data import embedded_text
     from prunescope.evaluation.perplexity import cut_windows, perplexity
     from prunescope.interop.hf import token_ids
-    from prunescope.pruning.plan import resolve
+    from prunescope.pruning.resolving import resolve
     from prunescope.pruning.run import check_whole
     from prunescope.pruning.search import best_pruned, search, tries
     from prunescope.pruning.selection import unit_scores

@@ -17,11 +17,12 @@ from prunescope.interop.layered import LayeredNetwork
 from prunescope.interop.torch_tensors import as_tensor, computing_dtype
 from prunescope.pruning.calibration import CalibrationSet
 from prunescope.pruning.importance import magnitude
-from prunescope.pruning.plan import PruningPlan, Target
+from prunescope.pruning.plan import PruningPlan
 from prunescope.pruning.processes import ALONE, Processes
 from prunescope.pruning.scores import Scores
 from prunescope.pruning.shelf import Shelf, SpilledShelf, clear, kept_shelf
 from prunescope.pruning.streaming import Axes, Pass, share
+from prunescope.pruning.targets import Target
 from prunescope.steps import Progress, silent
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from prunescope.errors import PlanError
 from prunescope.pruning.allocation import meet_cheapest
 from prunescope.pruning.budget import meet
 from prunescope.pruning.calibration import CalibrationRecord
-from prunescope.pruning.plan import PruningPlan, resolve
+from prunescope.pruning.plan import PruningPlan
+from prunescope.pruning.resolving import resolve
 from prunescope.pruning.run import Pruned, removed
 from prunescope.pruning.selection import Cut, select_all
 

@@ -10,8 +10,9 @@ from itertools import pairwise
 
 from prunescope.errors import PlanError
 from prunescope.pruning.groups import LAYERS
-from prunescope.pruning.plan import PruningPlan, Target
+from prunescope.pruning.plan import PruningPlan
 from prunescope.pruning.scores import Scores
+from prunescope.pruning.targets import Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from prunescope.extras import require
 from prunescope.interop.layered import ENTRY, EXIT, Call, LayeredNetwork, Present
-from prunescope.pruning.batches import bytes_kept, layers_held, loss_pieces, windows_at_once
+from prunescope.pruning.batches import bytes_kept, layers_held, windows_at_once
 from prunescope.pruning.features import Watch, embedding_rows, feature_rows
 from prunescope.pruning.gradients import SECOND_ORDER, Gradients
 from prunescope.pruning.importance import turned
+from prunescope.pruning.loss import loss_of
 from prunescope.pruning.plan import Importance, TaylorForm
 from prunescope.pruning.processes import ALONE, Processes
 from prunescope.pruning.shelf import Shelf
@@ -160,11 +161,8 @@ class Pass:
                         held.sides.append((hidden, output))
             if is_held:
                 self._held[number] = held
-            found = {_TURNED: self.processes.summed(change)}
-            for name, moments in watch.moments.items():
-                summed, weight = moments.summed(self.processes), present.weight(name)
-                rows = feature_rows(self.importance, weight, summed, self.axes[name])
-                found |= _keys(name, rows)
+            found = self._of_features(watch, present)
+            found[_TURNED] = self.processes.summed(change)
         self.shelf.put(f"forward-{number}", found)
         self._put(f"input-{number + 1}", leaving)
         if self.importance != "taylor":
@@ -185,15 +183,11 @@ class Pass:
             leaving = self._get(f"input-{self._depth}")
             with watch if watched else nullcontext():
                 for hidden, ids in zip(leaving, self._batches, strict=True):
-                    gradient, part = self._loss(hidden, ids, is_taylor)
+                    gradient, part = loss_of(network, hidden, ids, self._predicted(ids), is_taylor)
                     gathered.batch_is_done()
                     gradients.append(gradient)
                     loss += part
-            found: dict[str, Tensor] = {}
-            for name, moments in watch.moments.items():
-                summed, weight = moments.summed(self.processes), present.weight(name)
-                rows = feature_rows(self.importance, weight, summed, self.axes[name])
-                found |= _keys(name, rows)
+            found = self._of_features(watch, present)
             if is_taylor:
                 for (name, axis), row in gathered.rows(self.axes, self.processes).items():
                     found[_key(name, axis)] = row
@@ -202,6 +196,14 @@ class Pass:
         found[_LOSS] = self.processes.summed(loss)
         self.shelf.put(f"exit-{self._depth}", found)
         self._put(f"gradient-{self._depth}", gradients if is_taylor else [])
+
+    def _of_features(self, watch: Watch, present: Present) -> dict[str, Tensor]:
+        """The scores of the weights whose inputs were watched."""
+        found: dict[str, Tensor] = {}
+        for name, moments in watch.moments.items():
+            summed, weight = moments.summed(self.processes), present.weight(name)
+            found |= _keys(name, feature_rows(self.importance, weight, summed, self.axes[name]))
+        return found
 
     def _add_embedding(self, found: dict[str, Tensor]) -> None:
         """Add what the embedding's scores are as such to what they are as the output head."""
@@ -214,35 +216,9 @@ class Pass:
                 for key, row in _keys(name, rows).items():
                     found[key] = found[key] + row if key in found else row
 
-    def _loss(self, hidden: Tensor, ids: Tensor, is_taylor: bool) -> tuple[Tensor, Tensor]:
-        """The gradient of the mean loss by `hidden`, and this batch's part of that loss.
-
-        Gradients of weights that want one are added to them. What is computed at once is bounded:
-        logits of 128256 tokens for all windows would take gigabytes.
-        """
-        network, total = self.network, self.examples * (ids.shape[1] - 1)
-        gradient = torch.zeros_like(hidden, device=network.device)
-        targets = torch.nn.functional.pad(ids[:, 1:], (0, 1), value=-100).to(network.device)
-        loss = torch.zeros((), dtype=torch.float64)
-        hidden = hidden.to(network.device)
-        for rows, columns in loss_pieces(ids, self._vocabulary, network.device):
-            piece = hidden[rows, columns].detach().requires_grad_(is_taylor)
-            with torch.set_grad_enabled(is_taylor):
-                logits = network.leave(piece).float()
-                part = torch.nn.functional.cross_entropy(
-                    logits.flatten(0, 1), targets[rows, columns].flatten(), reduction="sum"
-                )
-                part = part / total
-            if is_taylor:
-                torch.autograd.backward(part)
-                assert piece.grad is not None
-                gradient[rows, columns] = piece.grad
-            loss += part.detach().cpu().double()
-        return gradient, loss
-
-    @property
-    def _vocabulary(self) -> int:
-        return int(self.network.network.get_output_embeddings().weight.shape[0])
+    def _predicted(self, ids: Tensor) -> int:
+        """Tokens that all windows of all processes predict."""
+        return self.examples * (ids.shape[1] - 1)
 
     def _backward(self, number: int) -> None:
         network, wanted = self.network, self._stages.get(number, set())
@@ -287,7 +263,7 @@ class Pass:
                 entered, _ = network.enter(ids.to(network.device))
                 torch.autograd.backward(entered, gradient.to(network.device))
                 if network.is_tied:
-                    self._loss(leaving[at], ids, True)
+                    loss_of(network, leaving[at], ids, self._predicted(ids), True)
                 gathered.batch_is_done()
             rows = gathered.rows(self.axes, self.processes)
         self.shelf.put("entry-0", {_key(*k): row for k, row in rows.items()})
