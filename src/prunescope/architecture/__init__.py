@@ -7,6 +7,7 @@ from prunescope.architecture.model import (
     describe,
     describe_both,
     refuse_generic,
+    refuse_other_names,
 )
 from prunescope.architecture.recognition import recognise
 from prunescope.architecture.roles import PROJECTIONS, Role, in_order, tabled
@@ -27,5 +28,6 @@ __all__ = [
     "load_family",
     "recognise",
     "refuse_generic",
+    "refuse_other_names",
     "tabled",
 ]

@@ -70,24 +70,39 @@ class GroupSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class GgufNames:
+class OtherNames:
+    """What another project than transformers calls a family's tensors.
+
+    Attributes:
+        model: names outside the layers → transformers' name.
+        layer_prefix: what precedes the layer's number in a name.
+        layer: names after `<prefix><number>.` → transformers' after its own prefix and number.
+        permuted: whether the rows of q and k lie in Meta's order, where those alternate that
+            transformers has in the first and the second half of a head.
+    """
+
+    model: Mapping[str, str]
+    layer_prefix: str
+    layer: Mapping[str, str]
+    permuted: bool
+
+    def ours(self, name: str) -> tuple[int | None, str | None]:
+        """A layer's number and transformers' name there of the tensor `name`; None for none."""
+        layer, key = _split(name, self.layer_prefix)
+        return layer, (self.model if layer is None else self.layer).get(key)
+
+
+@dataclass(frozen=True, slots=True)
+class GgufNames(OtherNames):
     """What llama.cpp calls a family's tensors (gguf-py/gguf/constants.py, `TENSOR_NAMES`).
 
     Attributes:
         architectures: the values of `general.architecture` that are built like the family.
-        model: names outside the layers → transformers' name.
-        layer_prefix: what precedes the layer's number in a name.
-        layer: names after `<prefix><number>.` → transformers' after its own prefix and number.
         buffers: names, or those after the number, of tensors that only llama.cpp has.
-        permuted: whether it stores the rows of q and k in another order than transformers.
     """
 
     architectures: tuple[str, ...]
-    model: Mapping[str, str]
-    layer_prefix: str
-    layer: Mapping[str, str]
     buffers: frozenset[str]
-    permuted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +157,7 @@ class Family:
         stacks: the layers.
         optional_model: those of `model` that a model may lack.
         gguf: llama.cpp's names; None where the table has none.
+        names: names that other projects have, by project.
         flags: key of config.json → optional tensors of a layer that a model has where it is true.
         base: how names of the base model begin, which are saved without it where it is saved
             alone (`AutoModel.save_pretrained`).
@@ -161,6 +177,7 @@ class Family:
     stacks: tuple[Stack, ...]
     optional_model: frozenset[str] = frozenset()
     gguf: GgufNames | None = None
+    names: Mapping[str, OtherNames] = field(default_factory=dict)
     flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     base: str = ""
     tied: bool = False
@@ -186,12 +203,28 @@ class Family:
         return self.stacks[0].optional
 
     def locate(self, name: str) -> Found | None:
-        """The place of the tensor `name`, transformers' or llama.cpp's; None where it has none."""
+        """The place of the tensor `name`, transformers' or another's; None where it has none."""
         found = self._locate(name)
-        if found is None and self.gguf is not None:
-            ours = self.from_gguf(name)
-            found = None if ours is None else self._locate(ours)
-        return found
+        if found is not None:
+            return found
+        ours = (self._ours(names, name) for names in self._others)
+        located = (self._locate(known) for known in ours if known is not None)
+        return next((place for place in located if place is not None), None)
+
+    def naming(self, name: str) -> OtherNames | None:
+        """Whose name of a tensor `name` is; None for transformers' own, or nobody's."""
+        if self._locate(name) is not None:
+            return None
+        return next((n for n in self._others if self._ours(n, name) is not None), None)
+
+    @property
+    def _others(self) -> tuple[OtherNames, ...]:
+        others = tuple(self.names.values())
+        return others if self.gguf is None else (self.gguf, *others)
+
+    def _ours(self, names: OtherNames, name: str) -> str | None:
+        layer, ours = names.ours(name)
+        return ours if ours is None or layer is None else f"{self.layer_prefix}{layer}.{ours}"
 
     def _locate(self, name: str) -> Found | None:
         for index, stack in enumerate(self.stacks):
@@ -213,7 +246,7 @@ class Family:
     def find(self, name: str) -> tuple[int | None, TensorRole] | None:
         """Layer number (None outside the layers) and role of the tensor `name`, or None.
 
-        `name` is transformers' or llama.cpp's.
+        `name` is transformers' or another's.
         """
         found = self.locate(name)
         if found is not None:
@@ -231,20 +264,14 @@ class Family:
     def place(self, name: str) -> tuple[int | None, str] | None:
         """Layer number (None outside the layers) and name there of the tensor `name`.
 
-        `name` is transformers' or llama.cpp's; None for one that the table does not list.
+        `name` is transformers' or another's; None for one that the table does not list.
         """
         found = self.locate(name)
         return None if found is None else (found.number, numbered(found.key, found.expert))
 
     def from_gguf(self, name: str) -> str | None:
         """transformers' name of the tensor that llama.cpp calls `name`; None if it has none."""
-        if self.gguf is None:
-            return None
-        layer, key = _split(name, self.gguf.layer_prefix)
-        if layer is None:
-            return self.gguf.model.get(key)
-        ours = self.gguf.layer.get(key)
-        return None if ours is None else f"{self.layer_prefix}{layer}.{ours}"
+        return None if self.gguf is None else self._ours(self.gguf, name)
 
 
 def numbered(key: str, expert: int | None) -> str:

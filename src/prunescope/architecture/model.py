@@ -107,6 +107,15 @@ class Model:
         return text_config(self.checkpoint.config)
 
     @cached_property
+    def project(self) -> str | None:
+        """Whose names the layers' tensors have, a key of `Family.names`; None for transformers'
+        and llama.cpp's."""
+        name = next((name for name, at in self.places.items() if at.layer is not None), None)
+        naming = None if name is None else self.family.naming(name)
+        known = self.family.names.items()
+        return next((project for project, names in known if names is naming), None)
+
+    @cached_property
     def head_dim(self) -> int | None:
         """Rows of one head, from config.json; None where it does not say."""
         spaces = self.family.spaces
@@ -153,6 +162,16 @@ def refuse_generic(model: Model, what: str) -> None:
         raise ArchitectureError(
             f"{model.checkpoint.path}: no table knows {told}: {what} needs to know what the axes "
             "of its tensors are"
+        )
+
+
+def refuse_other_names(model: Model) -> None:
+    """Raise ArchitectureError for tensors with names that transformers does not know."""
+    if model.project is not None:
+        path = model.checkpoint.path
+        raise ArchitectureError(
+            f"{path}: its tensors have {model.project}'s names, not transformers': run  "
+            f"prunescope convert {path} FOLDER  first"
         )
 
 

@@ -5,7 +5,8 @@ is read for, so that no list has to be kept of them, and none but the one asked 
 
 - `{"same_as": "llama"}` is a type that is built as another;
 - `"extends": "llama"` begins with another's table: sections are merged entry by entry, `null`
-  leaves an entry out;
+  leaves an entry out; `names`, by which other projects than transformers and llama.cpp know the
+  family's tensors, are not taken over;
 - `"variants"` are changes, made alike, for models whose config.json has the values of `when`.
 
 Tensors are `name: [role, label of axis 0, label of axis 1, …]`.
@@ -24,6 +25,7 @@ from prunescope.architecture.family import (
     Family,
     GgufNames,
     GroupSpec,
+    OtherNames,
     Space,
     Stack,
     TensorRole,
@@ -87,6 +89,7 @@ def load_family(name: str, variant: int | None = None) -> Family:
         stacks=_stacks(table),
         optional_model=frozenset(table.get("optional_model", {})),
         gguf=_gguf_names(table["gguf"]) if "gguf" in table else None,
+        names={key: _other_names(entry) for key, entry in table.get("names", {}).items()},
         flags={key: tuple(names) for key, names in table.get("flags", {}).items()},
         base=table.get("base", ""),
         tied=table.get("tied", False),
@@ -106,7 +109,10 @@ def _read(name: str) -> dict[str, Any]:
 @cache
 def _merged(name: str) -> dict[str, Any]:
     table = _read(name)
-    return _merge(_merged(table["extends"]), table) if "extends" in table else table
+    if "extends" not in table:
+        return table
+    base = {key: value for key, value in _merged(table["extends"]).items() if key != "names"}
+    return _merge(base, table)
 
 
 def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,10 +172,14 @@ def _stacks(table: Mapping[str, Any]) -> tuple[Stack, ...]:
 
 def _gguf_names(table: Mapping[str, Any]) -> GgufNames:
     return GgufNames(
-        architectures=tuple(table["architectures"]),
         model=table["model"],
         layer_prefix=table["layer_prefix"],
         layer=table["layer"],
-        buffers=frozenset(table["buffers"]),
         permuted=table.get("permuted", False),
+        architectures=tuple(table["architectures"]),
+        buffers=frozenset(table["buffers"]),
     )
+
+
+def _other_names(table: Mapping[str, Any]) -> OtherNames:
+    return OtherNames(table["model"], table["layer_prefix"], table["layer"], table["permuted"])

@@ -19,6 +19,7 @@ from prunescope.errors import CheckpointError
 
 CONFIG = "config.json"
 T = TypeVar("T")
+_PARTS = ": parts of tensors, as Meta saves them for several devices, are not read"
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
@@ -65,6 +66,8 @@ def _open(path: str, folder: Folder, name: str | None) -> Checkpoint:
     for content in contents:
         metadata.update(content.metadata)
         config.update(content.config)
+    if not (beside or config):
+        beside = _params(folder)
     config |= beside
     adapter = adapter_in(folder, files, tensors)
     return Checkpoint(
@@ -79,6 +82,13 @@ def _open(path: str, folder: Folder, name: str | None) -> Checkpoint:
         adapter,
         any(content.mixed for content in contents),
     )
+
+
+def _params(folder: Folder) -> dict[str, Any]:
+    # Most models have a config.json, and no need of this reader.
+    from prunescope.checkpoint.params_file import read_params
+
+    return read_params(folder)
 
 
 def _read(file: File, budget: Budget) -> tuple[str, Contents]:
@@ -107,7 +117,7 @@ def _distributed(path: str, folder: Folder) -> Checkpoint:
         tuple(files.values()),
         folder,
         contents.metadata,
-        read_beside(folder, CONFIG),
+        read_beside(folder, CONFIG) or _params(folder),
         owns_home=True,
         adapter=adapter_in(folder, files, contents.tensors),
         mixed=contents.mixed,
@@ -129,7 +139,12 @@ def _merged(
     for (shard, file), content in zip(files.items(), contents, strict=True):
         for name, tensor in content.tensors.items():
             if name in tensors:
-                raise CheckpointError(file, f"tensor {name!r} is also in {tensors[name].file.name}")
+                cause = f"tensor {name!r} is also in {tensors[name].file.name}"
+                if file.name.startswith("consolidated."):
+                    cause += (
+                        ": parts of tensors, as Meta saves them for several devices, are not read"
+                    )
+                raise CheckpointError(file, cause)
             if places and places.get(name) != shard:
                 listed = places.get(name)
                 cause = f"is listed in {listed}" if listed else "is not in the shard index"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,7 +32,9 @@ from prunescope.interop.convert_target import MARK, belongs_to_a_model, check_ta
 from prunescope.interop.formats import Format
 from prunescope.interop.hf_config import config_for, lengths_of, with_code
 from prunescope.interop.padding import Padding
+from prunescope.interop.renamed import Reordered, project_of, renamed
 from prunescope.interop.safetensors_writer import (
+    Source,
     Stored,
     check_storable,
     stored_bytes,
@@ -120,13 +123,21 @@ def convert(
 
     if checkpoint.format == "GGUF":
         return _from_gguf(checkpoint, target, progress, write)
+    if project_of(checkpoint) is not None:
+        return _from_others(checkpoint, target, shard_bytes, progress, None if is_copy else write)
     if is_copy:
         check_storable(written(checkpoint).tensors)
     with replacing_folder(target, belongs_to_a_model) as temporary:
         return write(checkpoint, temporary, progress)
 
 
-def _copy(checkpoint: Checkpoint, folder: Path, shard_bytes: int, progress: Progress) -> Conversion:
+def _copy(
+    checkpoint: Checkpoint,
+    folder: Path,
+    shard_bytes: int,
+    progress: Progress,
+    source_of: Callable[[WeightMap], Source] = Stored,
+) -> Conversion:
     chosen = written(checkpoint)
     stem = "adapter_model" if checkpoint.adapter else "model"
     tensors = chosen.tensors
@@ -138,7 +149,7 @@ def _copy(checkpoint: Checkpoint, folder: Path, shard_bytes: int, progress: Prog
     with WeightMap() as weights, progress(len(tensors)) as tick:
         for file, names in files.items():
             part = {name: tensors[name] for name in names}
-            write_safetensors(folder / file, part, Stored(weights), notes, tick)
+            write_safetensors(folder / file, part, source_of(weights), notes, tick)
     if len(files) > 1:
         (folder / index_name(stem)).write_text(index_of(tensors, files), encoding="utf-8")
     nbytes = sum(map(stored_bytes, tensors.values()))
@@ -156,6 +167,25 @@ def _copy(checkpoint: Checkpoint, folder: Path, shard_bytes: int, progress: Prog
         is_inferred=config is not None and not _is_stated(checkpoint),
         has_code=config is not None and PER_LAYER in config,
     )
+
+
+def _from_others(
+    checkpoint: Checkpoint,
+    target: Path,
+    shard_bytes: int,
+    progress: Progress,
+    write: Writer | None,
+) -> Conversion:
+    """Under transformers' names, and then in another form if `write` is one's."""
+    ours, head_dims = renamed(checkpoint)
+    check_storable(written(ours).tensors)
+    source_of = partial(Reordered, head_dims=head_dims)
+    with replacing_folder(target, belongs_to_a_model) as temporary:
+        if write is None:
+            return _copy(ours, temporary, shard_bytes, progress, source_of)
+        with TemporaryDirectory(dir=temporary) as made:
+            _copy(ours, Path(made), shard_bytes, progress, source_of)
+            return write(open_checkpoint(made), temporary, silent)
 
 
 def _needed_config(checkpoint: Checkpoint) -> dict[str, Any] | None:

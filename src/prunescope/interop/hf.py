@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prunescope.architecture import Model, Role, describe
+from prunescope.architecture import Model, Role, describe, refuse_other_names
 from prunescope.checkpoint import open_checkpoint
 from prunescope.checkpoint.jsonfile import read_beside
 from prunescope.checkpoint.weights import WeightMap
@@ -70,9 +70,11 @@ def as_stored(
         is_held: whether experts' values are wanted; see `stacked`.
 
     Raises:
+        ArchitectureError: tensors have names that transformers does not know.
         CheckpointError: the shapes fit neither each other nor config.json; or as `assemble`.
     """
     where = model.checkpoint.path
+    refuse_other_names(model)
     # Before the sizes, which transformers' defaults may fill in, the config itself.
     if not model.checkpoint.config:
         raise CheckpointError(where, "no config.json beside the weights")
@@ -232,8 +234,10 @@ def home(model: Model) -> Path:
     """The folder with what lies beside the weights.
 
     Raises:
+        ArchitectureError: the model is not stored as transformers stores one.
         CheckpointError: it is not on this machine.
     """
+    refuse_other_names(model)
     path = model.checkpoint.home.local
     if path is None:
         raise CheckpointError(model.checkpoint.path, "is remote: download the model first")

@@ -12,7 +12,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from prunescope.analysis.record import Gqa
-from prunescope.architecture import GroupSpec, Model, Role, labels, refuse_generic
+from prunescope.architecture import (
+    GroupSpec,
+    Model,
+    Role,
+    labels,
+    refuse_generic,
+    refuse_other_names,
+)
 from prunescope.checkpoint import TensorInfo
 from prunescope.errors import ArchitectureError
 
@@ -191,8 +198,10 @@ def _rows_of_unit(model: Model, key: str | None, where: str) -> int:
 
 
 def check_prunable(model: Model) -> None:
-    """Raise ArchitectureError where nothing tells which axes belong together."""
+    """Raise ArchitectureError where nothing tells which axes belong together, or the result
+    would be no model of transformers."""
     refuse_generic(model, "prune")
+    refuse_other_names(model)
     if not model.family.prunable:
         raise ArchitectureError(
             f"{model.checkpoint.path}: a {model.family.name} model can be measured, not pruned: "

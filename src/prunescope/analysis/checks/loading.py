@@ -20,7 +20,7 @@ from prunescope.analysis.checks.check import Check, Finding, finding, judged
 from prunescope.analysis.checks.config import PICKLED
 
 # What transformers looks for in a folder (transformers/utils/__init__.py, WEIGHTS_NAME …).
-_NAMES = (
+_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
     "pytorch_model.bin",
@@ -95,6 +95,7 @@ def _hugging_face(after: Layout, uneven: list[Finding]) -> Iterator[Finding]:
     if checkpoint.format == "GGUF":
         # Its config is its own, and makes no claim to be LlamaConfig's.
         return
+    yield from _names(after)
     if not checkpoint.owns_home or not checkpoint.config:
         yield finding("warn", "needs_config")
     config = after.model.config
@@ -116,13 +117,18 @@ def _hugging_face(after: Layout, uneven: list[Finding]) -> Iterator[Finding]:
         yield finding("skip", "quantised", dtype=next(iter(checkpoint.dtypes)))
 
 
+def _names(after: Layout) -> list[Finding]:
+    project = after.model.project
+    return [] if project is None else [finding("warn", "other_names", project=project)]
+
+
 def _transformers(after: Layout) -> Iterator[Finding]:
     checkpoint = after.model.checkpoint
     if checkpoint.format == "GGUF":
         yield finding("warn", "gguf_file")
-    elif checkpoint.format != "torch distributed" and not any(map(checkpoint.home.has, _NAMES)):
+    elif checkpoint.format != "torch distributed" and not any(map(checkpoint.home.has, _FILES)):
         names = ", ".join(file.name for file in checkpoint.files[:3])
-        yield finding("warn", "file_names", names=names, wanted=", ".join(_NAMES))
+        yield finding("warn", "file_names", names=names, wanted=", ".join(_FILES))
 
 
 def _vllm(after: Layout) -> Iterator[Finding]:
@@ -134,6 +140,9 @@ def _llama_cpp(after: Layout, uneven: list[Finding]) -> Iterator[Finding]:
     checkpoint = after.model.checkpoint
     architecture = checkpoint.config.get("model_type")
     if checkpoint.format != "GGUF":
+        yield from (other := _names(after))
+        if other:
+            return
         if uneven and architecture not in _DECI:
             yield from uneven
         else:

@@ -112,9 +112,9 @@ def read_matrix(
     """
     rows, columns = (*info.shape, 1, 1)[:2]
     order = None
-    is_permuted = model.family.gguf is not None and model.family.gguf.permuted
-    if model.checkpoint.format == "GGUF" and is_permuted and role in _PERMUTED:
-        order = _llama_cpp_order(info, rows, head_dim)
+    names = model.family.naming(info.name) if role in _PERMUTED else None
+    if names is not None and names.permuted:
+        order = _metas_order(info, rows, head_dim)
     if info.parts or info.dtype not in WORDS:
         decode = quantised(weights, info, model.checkpoint.config)
         return Matrix(info, (rows, columns), None, decode, order)
@@ -133,10 +133,16 @@ def in_wide_words(matrix: Matrix) -> Matrix | None:
     return replace(matrix, shape=shape, words=words.view(np.uint64))
 
 
-def _llama_cpp_order(info: TensorInfo, rows: int, head_dim: int | None) -> Array:
-    """Where each row is: llama.cpp lays the halves of a head's rows between each other
-    (convert_hf_to_gguf.py, `LlamaModel.permute`)."""
-    if not head_dim or head_dim % 2 or rows % head_dim:
+def _metas_order(info: TensorInfo, rows: int, head_dim: int | None) -> Array:
+    """Where each row is: Meta lays the halves of a head's rows between each other, and llama.cpp
+    and torchtune after it (transformers/models/llama/convert_llama_weights_to_hf.py)."""
+    if not head_dim:
+        raise CheckpointError(
+            info.file,
+            f"tensor {info.name!r} has its rows in Meta's order, and no config.json or params.json "
+            "beside it says how many make a head",
+        )
+    if head_dim % 2 or rows % head_dim:
         raise CheckpointError(
             info.file, f"tensor {info.name!r}: {rows} rows are not whole heads of {head_dim}"
         )

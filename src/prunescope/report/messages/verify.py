@@ -248,6 +248,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "tensor names begin with {wrappers}: none is found and all are random; run prunescope "
         "convert",
     ),
+    "why_other_names": (
+        "张量用的是 {project} 的名称: 先运行 prunescope convert",
+        "the tensors have {project}'s names: run prunescope convert first",
+    ),
     "why_distributed": (
         "torch.distributed 检查点: 先运行 prunescope convert",
         "a torch.distributed checkpoint: run prunescope convert first",
