@@ -92,7 +92,8 @@ UNREADABLE = {
     "a compressed archive": (archive_of([("a/data.pkl", b"N." * 99)], 8), "is compressed"),
     "a NumPy array": (b"\x93NUMPY\x01\x00", "is a NumPy array, which may hold a pickle"),
     "a Git LFS pointer": (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
-    "torch 0.1": (bytes(257) + b"ustar" + bytes(250), "is a tar file"),
+    "torch 0.1": (b"sys_info" + bytes(249) + b"ustar" + bytes(250), "is a tar file"),
+    "a .nemo file": (b"model_config.yaml" + bytes(240) + b"ustar" + bytes(250), "unpack it"),
     "a pickle cut short": (b"\x80\x02}", "the pickle at byte 0: the pickle ends without STOP"),
 }
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 from pathlib import Path
 
 import pytest
@@ -142,15 +145,20 @@ def test_a_missing_path_says_so(tmp_path: Path) -> None:
 OTHERS = {
     "GGUF": (b"GGUF\x01\x00\x00\x00" + bytes(40), "GGUF version 1: only 2 and 3 are read"),
     "Git LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+    "HTML": (b"\n<!DOCTYPE html><html>", "is a web page"),
+    "HTML without a type": (b"<html><head><title>404", "is a web page"),
+    "gzip": (gzip.compress(b"x" * 99), "is an archive: unpack it"),
+    "xz": (lzma.compress(b"x" * 99), "is an archive: unpack it"),
+    "bzip2": (bz2.compress(b"x" * 99), "is an archive: unpack it"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(99), "is HDF5, as Keras writes"),
+    # 0x67676a74, `ggjt`, as llama.cpp wrote it in 2023.
+    "GGML": (0x67676A74.to_bytes(4, "little") + bytes(99), "is GGML, which came before GGUF"),
 }
 NOT_MODELS = OTHERS | {
     "pickle": (b"\x80\x02}q\x00.", "bare pickle"),
     "JSON": (b'{\n  "architectures": ["LlamaForCausalLM"]\n}\n', "is JSON, not weights: name its"),
     "empty": (b"", "empty"),
-    "HTML": (
-        b"<!DOCTYPE html><html>",
-        "in no format that prunescope reads: ",
-    ),
+    "nothing known": (b"\x08\x08\x12\x07pytorch", "in no format that prunescope reads: "),
 }
 
 

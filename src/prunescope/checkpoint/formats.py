@@ -48,6 +48,10 @@ def _has_header(head: bytes) -> bool:
     return len(head) > 8 and head[8:].lstrip(b" \t\n\r")[:1] in (b"{", b"")
 
 
+def _is_tar(head: bytes) -> bool:
+    return head[257:262] == b"ustar"
+
+
 # How a pickle of 0x1950A86A20F9469CFC6C ends, as bytes and as text (protocol 1).
 _MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _MAGIC_TEXT = b"L119547037146038801333356L\n."
@@ -69,6 +73,10 @@ FORMATS = (
     ),
     Format("GGUF", "prunescope.checkpoint.gguf", lambda head, _: head.startswith(b"GGUF")),
 )
+# gzip, xz, zstd, bzip2, 7z.
+_COMPRESSED = (b"\x1f\x8b", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"BZh", b"7z\xbc\xaf\x27\x1c")
+# ggml, ggmf, ggjt and ggla, as little-endian numbers.
+_GGML = (b"lmgg", b"fmgg", b"tjgg", b"algg")
 # What people name by mistake, and what to do about it.
 _OTHERS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     (
@@ -80,8 +88,27 @@ _OTHERS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
         "is JSON, not weights: name its folder",
     ),
     (
-        lambda head: head[257:262] == b"ustar",
+        lambda head: _is_tar(head) and head.startswith(b"sys_info\0"),
         "is a tar file, as torch 0.1 wrote: load it with torch and save it again",
+    ),
+    (
+        # As for pickles below.
+        lambda head: _is_tar(head) or (head.startswith(_COMPRESSED) and not _has_header(head)),
+        "is an archive: unpack it, and name the model in it",
+    ),
+    (
+        lambda head: head.startswith(b"\x89HDF\r\n\x1a\n"),
+        "is HDF5, as Keras writes: save the model for torch, or as safetensors",
+    ),
+    (
+        lambda head: head[:4] in _GGML,
+        "is GGML, which came before GGUF: convert it with llama.cpp's "
+        "convert_llama_ggml_to_gguf.py",
+    ),
+    (
+        lambda head: head.lstrip()[:9].lower() in (b"<!doctype", b"<html><he", b"<html>"),
+        "is a web page, not the file that was to be downloaded: has the address changed, or does "
+        "it want a login?",
     ),
     (
         # The first bytes may also be the length of a damaged safetensors file's header.
@@ -90,6 +117,7 @@ _OTHERS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
         "its state dict (prunescope scan  lists what loading it would run)",
     ),
 )
+
 _UNKNOWN = "in no format that prunescope reads: {}".format(", ".join(f.name for f in FORMATS))
 
 
