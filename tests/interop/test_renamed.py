@@ -171,6 +171,15 @@ def test_pruning_it_says_what_to_do_first(
     assert f"its tensors have {project}'s names, not transformers': run  prunescope convert" in said
 
 
+def test_a_head_that_is_not_there_is_the_embedding(tmp_path: Path, project: str) -> None:
+    source = tiny_folder(tmp_path / "m", tie_word_embeddings=True)
+    theirs = respelt(source, tmp_path / "t", project)
+    (tied,) = [c for c in verify(open_checkpoint(theirs)).checks if c.name == "tied"]
+    assert tied.verdict == "pass"
+    convert(theirs, tmp_path / "out")
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "out").config.tie_word_embeddings
+
+
 def test_the_scaled_frequencies_of_llama_3_1_are_told(tmp_path: Path) -> None:
     theirs = respelt(tiny_folder(tmp_path / "m"), tmp_path / "t", "Meta")
     (theirs / "params.json").write_text(json.dumps(PARAMS | {"use_scaled_rope": True}))

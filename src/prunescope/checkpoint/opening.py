@@ -67,7 +67,7 @@ def _open(path: str, folder: Folder, name: str | None) -> Checkpoint:
         metadata.update(content.metadata)
         config.update(content.config)
     if not (beside or config):
-        beside = _params(folder)
+        beside = _params(folder, tensors)
     config |= beside
     adapter = adapter_in(folder, files, tensors)
     return Checkpoint(
@@ -84,11 +84,11 @@ def _open(path: str, folder: Folder, name: str | None) -> Checkpoint:
     )
 
 
-def _params(folder: Folder) -> dict[str, Any]:
+def _params(folder: Folder, tensors: Mapping[str, TensorInfo]) -> dict[str, Any]:
     # Most models have a config.json, and no need of this reader.
     from prunescope.checkpoint.params_file import read_params
 
-    return read_params(folder)
+    return read_params(folder, tensors)
 
 
 def _read(file: File, budget: Budget) -> tuple[str, Contents]:
@@ -117,7 +117,7 @@ def _distributed(path: str, folder: Folder) -> Checkpoint:
         tuple(files.values()),
         folder,
         contents.metadata,
-        read_beside(folder, CONFIG) or _params(folder),
+        read_beside(folder, CONFIG) or _params(folder, contents.tensors),
         owns_home=True,
         adapter=adapter_in(folder, files, contents.tensors),
         mixed=contents.mixed,

@@ -6,10 +6,12 @@ https://github.com/mistralai/mistral-inference, `TransformerArgs`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from prunescope.checkpoint.jsonfile import read_beside
 from prunescope.checkpoint.storage import Folder
+from prunescope.checkpoint.types import TensorInfo
 
 PARAMS = "params.json"
 # Meta's `multiple_of` and `ffn_dim_multiplier` say the channels by way of a formula; shapes do too.
@@ -36,8 +38,11 @@ _SCALED = {
 }
 
 
-def read_params(folder: Folder) -> dict[str, Any]:
+def read_params(folder: Folder, tensors: Mapping[str, TensorInfo]) -> dict[str, Any]:
     """What `params.json` in `folder` says, by config.json's keys; empty where there is none.
+
+    Args:
+        tensors: the model's; they tell whether the head is tied.
 
     Raises:
         CheckpointError: it is no JSON object.
@@ -47,6 +52,7 @@ def read_params(folder: Folder) -> dict[str, Any]:
         return {}
     # Llama 2's has the vocabulary's size from the tokenizer, and -1 here.
     config = {ours: found[key] for key, ours in _KEYS.items() if found.get(key) not in (None, -1)}
+    config["tie_word_embeddings"] = not any(name.startswith("output.") for name in tensors)
     if found.get("use_scaled_rope") is True:
         factor = found.get("rope_scaling_factor") or _SCALED["factor"]
         config["rope_scaling"] = _SCALED | {"factor": factor}
