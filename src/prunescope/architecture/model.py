@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from prunescope.architecture.block_configs import spelled_out
 from prunescope.architecture.family import Family, TensorRole, numbered
 from prunescope.architecture.generic import generic_family, own_role
 from prunescope.architecture.recognition import (
@@ -103,8 +104,8 @@ class Model:
 
     @cached_property
     def config(self) -> Mapping[str, Any]:
-        """What config.json says of the language model."""
-        return text_config(self.checkpoint.config)
+        """What config.json says of the language model; of each layer in `per_layer_config`."""
+        return spelled_out(text_config(self.checkpoint.config))
 
     @cached_property
     def head_dim(self) -> int | None:

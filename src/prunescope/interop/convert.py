@@ -18,6 +18,7 @@ from typing import Any
 from prunescope.analysis.axes import stated
 from prunescope.analysis.record import RECORD
 from prunescope.architecture import describe
+from prunescope.architecture.block_configs import NEMOTRON
 from prunescope.atomic import replacing_folder
 from prunescope.checkpoint import Checkpoint, open_checkpoint
 from prunescope.checkpoint.adapter import ADAPTER_CONFIG
@@ -29,6 +30,7 @@ from prunescope.interop.companions import COMPANIONS, RECORD_BEFORE_PADDING, cop
 from prunescope.interop.config_file import write_config
 from prunescope.interop.convert_target import MARK, belongs_to_a_model, check_target
 from prunescope.interop.formats import Format
+from prunescope.interop.from_deci import as_llama
 from prunescope.interop.hf_config import config_for, lengths_of, with_code
 from prunescope.interop.padding import Padding
 from prunescope.interop.safetensors_writer import (
@@ -109,11 +111,15 @@ def convert(
     """
     check_target(source, target, overwrite)
     checkpoint = open_checkpoint(source)
-    is_copy = form == "hf" and not is_uniform
+    is_same = form == "deci" and checkpoint.config.get("model_type") == NEMOTRON
+    is_copy = (form == "hf" or is_same) and not is_uniform
+    if not is_same:
+        # What is no Llama is not to be found out after an hour.
+        as_llama(checkpoint.config, checkpoint.path)
 
     def write(checkpoint: Checkpoint, folder: Path, progress: Progress) -> Conversion:
         if is_copy:
-            return _copy(checkpoint, folder, shard_bytes, progress)
+            return _copy(checkpoint, folder, shard_bytes, progress, form)
         from prunescope.interop.convert_export import export_to
 
         return export_to(checkpoint, folder, form, is_uniform, shard_bytes)
@@ -126,7 +132,9 @@ def convert(
         return write(checkpoint, temporary, progress)
 
 
-def _copy(checkpoint: Checkpoint, folder: Path, shard_bytes: int, progress: Progress) -> Conversion:
+def _copy(
+    checkpoint: Checkpoint, folder: Path, shard_bytes: int, progress: Progress, form: Format
+) -> Conversion:
     chosen = written(checkpoint)
     stem = "adapter_model" if checkpoint.adapter else "model"
     tensors = chosen.tensors
@@ -143,7 +151,7 @@ def _copy(checkpoint: Checkpoint, folder: Path, shard_bytes: int, progress: Prog
         (folder / index_name(stem)).write_text(index_of(tensors, files), encoding="utf-8")
     nbytes = sum(map(stored_bytes, tensors.values()))
     has_config = _write_companions(checkpoint, folder)
-    config = _needed_config(checkpoint)
+    config = _needed_config(checkpoint) if form == "hf" else dict(checkpoint.config)
     if config is not None:
         write_config(folder, config)
     return Conversion(
@@ -153,7 +161,7 @@ def _copy(checkpoint: Checkpoint, folder: Path, shard_bytes: int, progress: Prog
         chosen,
         has_config,
         checkpoint.adapter is not None,
-        is_inferred=config is not None and not _is_stated(checkpoint),
+        is_inferred=form == "hf" and config is not None and not _is_stated(checkpoint),
         has_code=config is not None and PER_LAYER in config,
     )
 
@@ -171,7 +179,8 @@ def _needed_config(checkpoint: Checkpoint) -> dict[str, Any] | None:
         # No table knows it, or what its config says of its layers, we could not write anew.
         return None
     config = config_for(model, lengths)
-    if PER_LAYER not in config and _is_stated(checkpoint):
+    is_same_type = config.get("model_type") == checkpoint.config.get("model_type")
+    if PER_LAYER not in config and is_same_type and _is_stated(checkpoint):
         return None
     return with_code(config)
 
