@@ -101,6 +101,7 @@ def load_family(name: str, variant: int | None = None) -> Family:
         tied=table.get("tied", False),
         active=table.get("active", "num_experts_per_tok"),
         unpriced=table.get("unpriced"),
+        stacked={key: tuple(names) for key, names in table.get("stacked", {}).items()},
         prunable=table.get("prunable", False),
         engines=tuple(table.get("engines", ENGINES)),
     )

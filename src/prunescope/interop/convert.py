@@ -17,8 +17,9 @@ from typing import Any
 
 from prunescope.analysis.axes import stated
 from prunescope.analysis.record import RECORD
-from prunescope.architecture import describe
+from prunescope.architecture import describe, recognise
 from prunescope.architecture.block_configs import NEMOTRON
+from prunescope.architecture.unstacked import STACKED, unstacked
 from prunescope.atomic import replacing_folder
 from prunescope.checkpoint import Checkpoint, open_checkpoint
 from prunescope.checkpoint.adapter import ADAPTER_CONFIG
@@ -43,8 +44,8 @@ from prunescope.interop.shards import DEFAULT_SHARD, index_name, index_of, split
 from prunescope.interop.ties import Written, written
 from prunescope.steps import Progress, silent
 
-# torch's note on where pieces start: no longer true of whole tensors.
-_STALE_NOTES = {"DCP_SHARDING_INFO", "DCP_VERSION"}
+# On where pieces start, and what is stacked: no longer true of the tensors that are written.
+_STALE_NOTES = {"DCP_SHARDING_INFO", "DCP_VERSION", STACKED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,8 @@ def convert(
     """
     check_target(source, target, overwrite)
     checkpoint = open_checkpoint(source)
+    if checkpoint.adapter is None:
+        checkpoint = unstacked(checkpoint, recognise(checkpoint))
     is_same = form == "deci" and checkpoint.config.get("model_type") == NEMOTRON
     is_copy = (form == "hf" or is_same) and not is_uniform
     if not is_same:

@@ -20,6 +20,7 @@ from prunescope.analysis.checks.check import Check, Finding, finding, judged
 from prunescope.analysis.checks.config import PICKLED
 from prunescope.architecture.block_configs import NEMOTRON
 from prunescope.architecture.tables import form_of
+from prunescope.architecture.unstacked import STACKED
 
 # What transformers looks for in a folder (transformers/utils/__init__.py, WEIGHTS_NAME …).
 _NAMES = (
@@ -57,9 +58,18 @@ def loading_checks(after: Layout, checks: Sequence[Check]) -> tuple[Check, ...]:
         ),
         _engine(
             "vllm",
-            [*_built(after, "vllm"), *_vllm(after), *_hugging_face(after, uneven), *broken],
+            [
+                *_built(after, "vllm"),
+                *_vllm(after),
+                *_stacked(after),
+                *_hugging_face(after, uneven),
+                *broken,
+            ],
         ),
-        _engine("llama.cpp", _built(after, "llama.cpp") or [*_llama_cpp(after, uneven), *broken]),
+        _engine(
+            "llama.cpp",
+            _built(after, "llama.cpp") or [*_llama_cpp(after, uneven), *_stacked(after), *broken],
+        ),
     )
 
 
@@ -148,6 +158,12 @@ def _vllm(after: Layout) -> Iterator[Finding]:
         kinds = stated_kinds(after.model, layer)
         if "linear" in kinds.values():
             yield finding("warn", "linear_layer", layer)
+
+
+def _stacked(after: Layout) -> Iterator[Finding]:
+    """Only transformers itself looks for experts under the names that it has in memory."""
+    if STACKED in after.model.checkpoint.metadata:
+        yield finding("warn", "stacked")
 
 
 def _llama_cpp(after: Layout, uneven: list[Finding]) -> Iterator[Finding]:
