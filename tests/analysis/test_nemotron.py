@@ -22,7 +22,15 @@ from prunescope.checkpoint import open_checkpoint
 from prunescope.errors import ArchitectureError
 from prunescope.interop.convert import convert
 from tests.support.ggufs import HEADS, HIDDEN, finish, tiny_weights
-from tests.support.nemotron import BLOCKS, NO_ATTENTION, WHOLE, llama_folder, nemotron_folder
+from tests.support.nemotron import (
+    BLOCKS,
+    LINEAR_ATTENTION,
+    LINEAR_FFN,
+    NO_ATTENTION,
+    WHOLE,
+    llama_folder,
+    nemotron_folder,
+)
 from tests.support.pruning import described, edit_weights, plan, prune_tiny
 from tests.support.tiny import tiny_network
 
@@ -54,7 +62,8 @@ def findings(folder: Path, original: Path | None = None) -> list[tuple[str, str,
     ("ffn_mult", "hidden", "channels"),
     # Llama-3-70B's own MLP; a quarter of it; one that is rounded up; and what no layer has.
     [(5.25, 8192, 28672), (1.3125, 8192, 7168), (1.0, 8192, 5632), (float("inf"), 8, None),
-     (-1.0, 8, None), (1e300, 8192, None)],
+     (-1.0, 8, None), (1e300, 8192, None), (float("nan"), 8, None), (10**400, 8, None),
+        (1.0, 10**400, None)],
 )  # fmt: skip
 def test_channels_are_those_that_engines_compute(
     ffn_mult: float, hidden: int, channels: int | None
@@ -130,6 +139,22 @@ def test_blocks_that_do_not_describe_the_weights_fail(
         for check, code, values in findings(folder)
     }
     assert expected <= told
+
+
+def test_engines_are_asked_for_what_they_build(tmp_path: Path) -> None:
+    linear = (WHOLE | {"attention": LINEAR_ATTENTION}, WHOLE | {"ffn": LINEAR_FFN}, WHOLE, WHOLE)
+    checks = verify(open_checkpoint(nemotron_folder(tmp_path / "nas", linear))).checks
+    found = {
+        check.name: [(one.code, *one.layers) for one in check.findings]
+        for check in checks
+        if check.group == "loading"
+    }
+    # vLLM's nemotron_nas.py has no such layers; llama.cpp's deci.cpp has them for attention alone.
+    assert found == {
+        "transformers": [("not_built",)],
+        "vllm": [("linear_layer", 0, 1)],
+        "llama.cpp": [("convert_gguf",), ("linear_layer", 1)],
+    }
 
 
 def test_a_tensor_that_is_gone_is_missing(tmp_path: Path) -> None:

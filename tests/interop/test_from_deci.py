@@ -111,6 +111,7 @@ def test_what_no_llama_has_is_refused_in_one_line(
     source = nemotron_folder(tmp_path / "nas", blocks)
     for act in (
         lambda: convert(source, tmp_path / "out", form=form),
+        lambda: convert(source, tmp_path / "out", form="deci", is_uniform=True),
         lambda: prunescope.load(source),
         lambda: export_gguf(source, tmp_path / "m.gguf", "f32"),
     ):

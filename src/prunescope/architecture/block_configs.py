@@ -8,7 +8,6 @@ layer, or nothing. vLLM's nemotron_nas.py reads `intermediate_size` where there 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,10 +27,11 @@ def channels_of(ffn_mult: float, hidden: int) -> int | None:
     The formula of vLLM's and TensorRT-LLM's `_ffn_mult_to_intermediate_size`. None where there can
     be no such layer.
     """
-    exact = 2 * ffn_mult * hidden / 3
-    if not math.isfinite(exact) or not 0 < exact < _MOST_CHANNELS:
+    # Each by itself first: JSON's whole numbers have any length.
+    if not (0 < ffn_mult < _MOST_CHANNELS and 0 < hidden < _MOST_CHANNELS):
         return None
-    return -(-int(exact) // CHANNELS_MULTIPLE) * CHANNELS_MULTIPLE
+    exact = int(2 * ffn_mult * hidden / 3)
+    return -(-exact // CHANNELS_MULTIPLE) * CHANNELS_MULTIPLE if exact < _MOST_CHANNELS else None
 
 
 def spelled_out(config: Mapping[str, Any]) -> Mapping[str, Any]:

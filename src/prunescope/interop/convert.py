@@ -116,7 +116,7 @@ def convert(
         checkpoint = unstacked(checkpoint, recognise(checkpoint))
     is_same = form == "deci" and checkpoint.config.get("model_type") == NEMOTRON
     is_copy = (form == "hf" or is_same) and not is_uniform
-    if not is_same:
+    if not is_same or is_uniform:
         # What is no Llama is not to be found out after an hour.
         as_llama(checkpoint.config, checkpoint.path)
 

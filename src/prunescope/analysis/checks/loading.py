@@ -68,7 +68,13 @@ def loading_checks(after: Layout, checks: Sequence[Check]) -> tuple[Check, ...]:
         ),
         _engine(
             "llama.cpp",
-            _built(after, "llama.cpp") or [*_llama_cpp(after, uneven), *_stacked(after), *broken],
+            _built(after, "llama.cpp")
+            or [
+                *_llama_cpp(after, uneven),
+                *_stacked(after),
+                *broken,
+                *_linear(after, "feed-forward"),
+            ],
         ),
     )
 
@@ -153,10 +159,15 @@ def _transformers(after: Layout) -> Iterator[Finding]:
 def _vllm(after: Layout) -> Iterator[Finding]:
     if after.model.checkpoint.format == "GGUF":
         yield finding("skip", "gguf_vllm")
-        return
+    else:
+        yield from _linear(after, "attention", "feed-forward")
+
+
+def _linear(after: Layout, *parts: str) -> Iterator[Finding]:
+    """Linear layers in the place of what the engine builds and no other."""
     for layer in after.model.layers:
         kinds = stated_kinds(after.model, layer)
-        if "linear" in kinds.values():
+        if "linear" in (kinds.get(part) for part in parts):
             yield finding("warn", "linear_layer", layer)
 
 
