@@ -14,7 +14,7 @@ import pytest
 from prunescope.analysis.verify import verify
 from prunescope.architecture import Model, Role, describe, load_family
 from prunescope.architecture.labels import parts
-from prunescope.architecture.tables import family_names
+from prunescope.architecture.tables import family_names, form_of
 from prunescope.checkpoint import open_checkpoint
 from tests.support.families import MODELS, family_network
 
@@ -73,7 +73,8 @@ def model_of(folder: Path) -> Model:
 
 def test_every_table_has_a_model_here() -> None:
     known = {name.split(" ")[0] for name in MODELS}
-    assert set(family_names()) <= known
+    # transformers has no class of a Llama in another form: `tests/analysis/test_nemotron.py`.
+    assert {name for name in family_names() if form_of(name) == name} <= known
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -144,7 +144,7 @@ def test_layers_that_differ_depart_from_the_largest(tmp_path: Path) -> None:
     assert (config["num_attention_heads"], config["num_key_value_heads"]) == (4, 2)
     assert (config["intermediate_size"], config["head_dim"]) == (96, 16)
     assert config["per_layer_config"] == {
-        "1": {"num_attention_heads": 0, "num_key_value_heads": 0},
+        "1": {"num_attention_heads": 0, "num_key_value_heads": 0, "kinds": {"attention": "none"}},
         "2": {"num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 64},
     }
 

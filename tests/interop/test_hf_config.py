@@ -175,7 +175,7 @@ def test_the_config_describes_the_shapes_in_the_file(tmp_path: Path) -> None:
 
 
 def test_uniform_leaves_out_what_is_said_of_single_layers() -> None:
-    assert uniform({"a": 1, PER_LAYER: {"0": {}}, GLOBAL_ACCESS: True}) == {"a": 1}
+    assert uniform({"a": 1, PER_LAYER: {"0": {}}, GLOBAL_ACCESS: True}, "m") == {"a": 1}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from prunescope.architecture import Model, Space
 from prunescope.architecture.labels import parts, solve
 from prunescope.checkpoint import TensorInfo
-from prunescope.checkpoint.gguf_config import PER_LAYER
+from prunescope.checkpoint.gguf_config import KINDS, PER_LAYER
 
 # A layer's number, None for the whole model's; and the name of a space, with the expert's number
 # where each has its own: `expert_channels[3]`.
@@ -171,11 +171,20 @@ def stated(model: Model, space: Space, layer: int | None) -> int | None:
 
 def stated_of(model: Model, key: str, layer: int | None) -> int | None:
     """The whole number config.json states under `key`, of one layer or of all."""
-    config = model.config
-    sparse = config.get(PER_LAYER)
+    count = whole(_own(model, layer), key)
+    return whole(model.config, key) if count is None else count
+
+
+def stated_kinds(model: Model, layer: int) -> Mapping[str, object]:
+    """Question of the family's `kinds` → the answer that config.json gives for a layer."""
+    kinds = _own(model, layer).get(KINDS)
+    return kinds if isinstance(kinds, dict) else {}
+
+
+def _own(model: Model, layer: int | None) -> Mapping[str, object]:
+    sparse = model.config.get(PER_LAYER)
     own = sparse.get(str(layer)) if isinstance(sparse, dict) else None
-    count = whole(own, key) if isinstance(own, dict) else None
-    return whole(config, key) if count is None else count
+    return own if isinstance(own, dict) else {}
 
 
 def whole(config: Mapping[str, object], key: str) -> int | None:

@@ -12,6 +12,7 @@ from prunescope.analysis.layer_match import Align, LayerMatch, match_layers
 from prunescope.analysis.pair import describe_pair
 from prunescope.analysis.tabular import Tabular, dimensions, html_table
 from prunescope.architecture import Model, Module, Role, in_order, tabled
+from prunescope.architecture.roles import SUBSTITUTES
 from prunescope.checkpoint import Checkpoint
 from prunescope.errors import ArchitectureError
 
@@ -199,7 +200,12 @@ def _compare(
     old, new = (m.shape if m else None for m in (before, after))
     # A tied head may be stored on one side only, under whatever name: that is no growth.
     is_tie = old is None and after is not None and not after.parameters
-    if new and _grew(old, new) and not is_tie and not (old is None and role is Role.HEAD):
+    if (
+        new
+        and _grew(old, new)
+        and not is_tie
+        and not (old is None and role in (Role.HEAD, *SUBSTITUTES))
+    ):
         place = role.title if layer is None else f"{role.title} of layer {layer}"
         raise ArchitectureError(
             f"{pruned.checkpoint.path}: {place} is {_dims(new)}, in the original "

@@ -11,12 +11,11 @@ Norms, activations, rotary embeddings and softmax count for nothing, nor do bias
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
 
-from prunescope.analysis.axes import layout, whole
+from prunescope.analysis.axes import layout, stated_kinds, stated_of, whole
 from prunescope.analysis.devices import Device
 from prunescope.analysis.tabular import Tabular, flat
 from prunescope.architecture import Model, Module, Role, describe, refuse_generic
@@ -212,9 +211,11 @@ def cost(checkpoint: Checkpoint, workload: Workload | None = None) -> Cost:
     per_token = per_sequence = attention = 0
     shapes = layout(model)
     for place, layer in enumerate(model.layers):
-        keys = _keys(model.config, place, workload.context)
         queries = shapes.rows(layer, "heads") or 0
         cached = shapes.rows(layer, "kv_heads") or queries
+        if stated_kinds(model, layer).get("attention", "heads") != "heads":
+            continue
+        keys = _keys(model, layer, place, workload.context)
         per_token += 2 * cached
         per_sequence += keys * 2 * cached
         # Scores have the queries' dimension, and so have weighted sums.
@@ -267,14 +268,14 @@ def _stored(checkpoint: Checkpoint, modules: list[Module]) -> int:
     return sum(tensor.nbytes for tensor in owners.values())
 
 
-def _keys(config: Mapping[str, Any], place: int, context: int) -> int:
+def _keys(model: Model, layer: int, place: int, context: int) -> int:
     """How many of `context` tokens the layer at `place` attends to and keeps.
 
     Keys of config.json as transformers reads them (configuration_mistral.py,
     configuration_qwen2.py).
     """
-    window = config.get("sliding_window")
-    if not isinstance(window, int) or window < 1 or config.get("use_sliding_window") is False:
+    config, window = model.config, stated_of(model, "sliding_window", layer)
+    if window is None or config.get("use_sliding_window") is False:
         return context
     kinds = config.get("layer_types")
     if isinstance(kinds, list) and place < len(kinds) and kinds[place] != "sliding_attention":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prunescope.architecture import Model, describe_both
+from prunescope.architecture.tables import form_of
 from prunescope.checkpoint import Checkpoint
 from prunescope.errors import ArchitectureError
 
@@ -24,7 +25,7 @@ def _check_types(before: Model, after: Model) -> None:
         # layers differ is `deci`.
         return
     types = [m.checkpoint.config.get("model_type") for m in (before, after)]
-    if all(types) and types[0] != types[1]:
+    if all(types) and form_of(types[0]) != form_of(types[1]):
         raise ArchitectureError(
             f"{after.checkpoint.path}: model_type {types[1]!r}, the original's is {types[0]!r}"
         )

@@ -72,7 +72,7 @@ def sparsity(
         for t in module.tensors
         if module.role is not Role.BUFFER and t.shared_with is None
     ]
-    position = {name: place for place, name in enumerate(checkpoint.tensors)}
+    position = {name: place for place, name in enumerate(model.checkpoint.tensors)}
     chosen.sort(key=lambda entry: position[entry[2].name])
     with WeightMap() as weights:
         # All of them first: what cannot be read should not show after minutes.

@@ -165,6 +165,8 @@ class Family:
         active: the config key of how many experts see a token.
         unpriced: why there is no formula for what the family costs to run; None where there is.
         engines: those that have the architecture.
+        stacked: what transformers 5 calls tensors in memory, by the name after the layer's number →
+            what files call each part, `*` for the number of an expert.
         prunable: whether each group can be cut: its spaces lie alone or one behind the other on
             their axes, and transformers' own class takes what is left.
         is_generic: whether this is no table's family, but what a file's own names suggest.
@@ -184,6 +186,7 @@ class Family:
     active: str = "num_experts_per_tok"
     unpriced: str | None = None
     engines: tuple[str, ...] = ()
+    stacked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     prunable: bool = False
     is_generic: bool = False
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from prunescope.architecture.block_configs import spelled_out
 from prunescope.architecture.family import Family, TensorRole, numbered
 from prunescope.architecture.generic import generic_family, own_role
 from prunescope.architecture.recognition import (
@@ -17,6 +18,7 @@ from prunescope.architecture.recognition import (
     text_config,
 )
 from prunescope.architecture.roles import Role
+from prunescope.architecture.unstacked import file_names, unstacked
 from prunescope.checkpoint import Checkpoint, TensorInfo
 from prunescope.checkpoint.adapter import refuse_adapter
 from prunescope.checkpoint.numbered import refuse_shard
@@ -103,8 +105,8 @@ class Model:
 
     @cached_property
     def config(self) -> Mapping[str, Any]:
-        """What config.json says of the language model."""
-        return text_config(self.checkpoint.config)
+        """What config.json says of the language model; of each layer in `per_layer_config`."""
+        return spelled_out(text_config(self.checkpoint.config))
 
     @cached_property
     def project(self) -> str | None:
@@ -188,6 +190,7 @@ def describe(checkpoint: Checkpoint, strict: bool = True, family: Family | None 
     """
     refuse_adapter(checkpoint.path, checkpoint.adapter)
     family = recognise(checkpoint) if family is None else family
+    checkpoint = unstacked(checkpoint, family)
     strip, add = spelling(family, checkpoint.tensors)
     found = []
     strangers: list[TensorInfo] = []
@@ -211,7 +214,7 @@ def describe(checkpoint: Checkpoint, strict: bool = True, family: Family | None 
                 continue
             raise ArchitectureError(
                 f"{checkpoint.path}: tensor {printable(name)!r} of shape {list(tensor.shape)} "
-                f"has no place in family {family.name}{_advice(name)}"
+                f"has no place in family {family.name}{_advice(family, tensor)}"
             )
         taken.add(at)
         found.append((tensor, at, number, role))
@@ -223,10 +226,14 @@ def describe(checkpoint: Checkpoint, strict: bool = True, family: Family | None 
     return _assembled(checkpoint, family, found, first, tuple(strangers))
 
 
-def _advice(name: str) -> str:
-    """What to do about a tensor called `name` that no family has."""
+def _advice(family: Family, tensor: TensorInfo) -> str:
+    """What to do about a tensor that `family` has no place for."""
+    if file_names(family, tensor.name):
+        is_pieces = bool(tensor.parts) and tensor.parts[0].start is not None
+        what = "run prunescope convert first" if is_pieces else "save the model by save_pretrained"
+        return f": experts stacked as transformers has them in memory: {what}"
     # https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.prune.remove.html
-    is_masked = name.endswith(("_orig", "_mask"))
+    is_masked = tensor.name.endswith(("_orig", "_mask"))
     return ": torch.nn.utils.prune's, call prune.remove before saving" if is_masked else ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from prunescope.architecture.family import Family, is_number
+from prunescope.architecture.family import ANY, Family, is_number
 from prunescope.architecture.generic import generic_family
 from prunescope.architecture.roles import MATRICES, Role
 from prunescope.architecture.tables import (
@@ -15,6 +15,7 @@ from prunescope.architecture.tables import (
     load_family,
     variants,
 )
+from prunescope.architecture.unstacked import file_names
 from prunescope.checkpoint import Checkpoint
 
 # Of a stranger's names so many different ones are looked at.
@@ -85,10 +86,14 @@ def _by_names(names: Iterable[str]) -> Family | None:
             break
     best, found = (0, 0, 0), None
     for family in _all():
-        score = _fit(family, list(some.values()))
+        score = _fit(family, [part for name in some.values() for part in _in_files(family, name)])
         if score > best:
             best, found = score, family
     return found if 2 * best[0] > len(some) else None
+
+
+def _in_files(family: Family, name: str) -> tuple[str, ...]:
+    return tuple(n.replace(ANY, "0") for n in file_names(family, name)) or (name,)
 
 
 def _fit(family: Family, names: list[str]) -> tuple[int, int, int]:

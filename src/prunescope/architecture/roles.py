@@ -33,6 +33,7 @@ class Role(Enum):
     Q_B = "Attention Q-B Projection"
     KV_A = "Attention KV-A Projection"
     KV_B = "Attention KV-B Projection"
+    LINEAR_ATTENTION = "Linear Layer for Attention"
     CROSS_Q = "Cross-Attention Q Projection"
     CROSS_K = "Cross-Attention K Projection"
     CROSS_V = "Cross-Attention V Projection"
@@ -46,6 +47,7 @@ class Role(Enum):
     UP = "MLP Up Projection"
     DOWN = "MLP Down Projection"
     GATE_UP = "MLP Gate-Up Projection"
+    LINEAR_MLP = "Linear Layer for MLP"
     ROUTER = "MoE Router"
     EXPERT_GATE = "Expert Gate Projection"
     EXPERT_UP = "Expert Up Projection"
@@ -122,11 +124,13 @@ MATRICES = (
     Role.Q_B,
     Role.KV_A,
     Role.KV_B,
+    Role.LINEAR_ATTENTION,
     Role.CROSS_Q,
     Role.CROSS_K,
     Role.CROSS_V,
     Role.CROSS_O,
     Role.GATE_UP,
+    Role.LINEAR_MLP,
     Role.ROUTER,
     Role.EXPERT_GATE,
     Role.EXPERT_UP,
@@ -142,6 +146,8 @@ MATRICES = (
     Role.MAMBA_OUT,
     Role.MTP,
 )
+# What may stand in a pruned model where the original had a whole block: no growth of it.
+SUBSTITUTES = (Role.LINEAR_ATTENTION, Role.LINEAR_MLP)
 _PLACES = {role: place for place, role in enumerate(Role)}
 
 

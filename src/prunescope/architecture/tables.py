@@ -7,6 +7,8 @@ is read for, so that no list has to be kept of them, and none but the one asked 
 - `"extends": "llama"` begins with another's table: sections are merged entry by entry, `null`
   leaves an entry out; `names`, by which other projects than transformers and llama.cpp know the
   family's tensors, are not taken over;
+- `"form_of": "llama"` is a type whose models are Llamas, described otherwise: they are compared
+  with Llamas;
 - `"variants"` are changes, made alike, for models whose config.json has the values of `when`.
 
 Tensors are `name: [role, label of axis 0, label of axis 1, …]`.
@@ -58,6 +60,13 @@ def has_table(model_type: object) -> bool:
     return (_TABLES / f"{model_type}.json").is_file()
 
 
+def form_of(model_type: object) -> object:
+    """The type whose models those of `model_type` are, written in another form; else itself."""
+    if not has_table(model_type) or not isinstance(model_type, str):
+        return model_type
+    return _merged(model_type).get("form_of", model_type)
+
+
 def family_for(model_type: str, config: Mapping[str, Any]) -> Family:
     """The family of a model with this type (`has_table`) and config."""
     name = _read(model_type).get("same_as", model_type)
@@ -79,7 +88,7 @@ def load_family(name: str, variant: int | None = None) -> Family:
     if variant is not None:
         table = _merge(table, table["variants"][variant])
     return Family(
-        name=name,
+        name=table.get("form_of", name),
         spaces={key: _space(key, entry) for key, entry in table["spaces"].items()},
         groups={
             key: GroupSpec(tuple(entry["spaces"]), Role[entry["root"]])
@@ -95,6 +104,7 @@ def load_family(name: str, variant: int | None = None) -> Family:
         tied=table.get("tied", False),
         active=table.get("active", "num_experts_per_tok"),
         unpriced=table.get("unpriced"),
+        stacked={key: tuple(names) for key, names in table.get("stacked", {}).items()},
         prunable=table.get("prunable", False),
         engines=tuple(table.get("engines", ENGINES)),
     )

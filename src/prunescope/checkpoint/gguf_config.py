@@ -14,8 +14,10 @@ from prunescope.checkpoint.types import TensorInfo
 Value: TypeAlias = "int | float | bool | str | tuple[int | float | bool, ...]"
 # transformers' (5.13 and later): layer → the keys in which it departs from the model's own.
 PER_LAYER = "per_layer_config"
+# Ours, in a layer's entry there: which answer to each question of its family's `kinds` it is.
+KINDS = "kinds"
 EMBEDDING, HEAD = "token_embd.weight", "output.weight"
-_COUNTS = {
+COUNTS = {
     "block_count": "num_hidden_layers",
     "embedding_length": "hidden_size",
     "feed_forward_length": "intermediate_size",
@@ -34,7 +36,8 @@ def config_of(values: Mapping[str, Value], tensors: Mapping[str, TensorInfo]) ->
     """The config that the keys `values` and the tensors of one file tell.
 
     `model_type` is the architecture as llama.cpp names it: of a Mistral, `llama`. A count that
-    differs between layers (`deci`) is the largest one, with the others in `per_layer_config`.
+    differs between layers (`deci`) is the largest one, with the others in `per_layer_config`; and
+    what a layer lacks is said there under `KINDS`.
     A shard of several tells what it knows: whether the head is tied only where it has the head.
     """
     config: dict[str, Any] = {}
@@ -57,8 +60,8 @@ def config_of(values: Mapping[str, Value], tensors: Mapping[str, TensorInfo]) ->
 
 def _counts(config: dict[str, Any], values: Mapping[str, Value], architecture: str) -> None:
     layers = values.get(f"{architecture}.block_count")
-    overrides: dict[str, dict[str, int]] = {}
-    for key, name in _COUNTS.items():
+    overrides: dict[str, dict[str, Any]] = {}
+    for key, name in COUNTS.items():
         value = values.get(f"{architecture}.{key}")
         if isinstance(value, tuple):
             if len(value) != layers or not all(type(n) is int for n in value):
@@ -76,5 +79,20 @@ def _counts(config: dict[str, Any], values: Mapping[str, Value], architecture: s
         config.setdefault("num_key_value_heads", heads)
         if "hidden_size" in config and config["hidden_size"] % heads == 0:
             config.setdefault("head_dim", config["hidden_size"] // heads)
+    for own in overrides.values():
+        kinds = _kinds(own)
+        if kinds and architecture == "deci":
+            own[KINDS] = kinds
     if overrides:
         config[PER_LAYER] = dict(sorted(overrides.items(), key=lambda item: int(item[0])))
+
+
+def _kinds(own: Mapping[str, int]) -> dict[str, str]:
+    """What counts of 0 mean in llama.cpp's src/models/deci.cpp: no attention, or a linear layer in
+    its place; no MLP."""
+    kinds = {}
+    if own.get("num_key_value_heads") == 0:
+        kinds["attention"] = "none" if own.get("num_attention_heads") == 0 else "linear"
+    if own.get("intermediate_size") == 0:
+        kinds["feed-forward"] = "none"
+    return kinds

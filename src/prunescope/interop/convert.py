@@ -18,7 +18,9 @@ from typing import Any
 
 from prunescope.analysis.axes import stated
 from prunescope.analysis.record import RECORD
-from prunescope.architecture import describe
+from prunescope.architecture import describe, recognise
+from prunescope.architecture.block_configs import NEMOTRON
+from prunescope.architecture.unstacked import STACKED, unstacked
 from prunescope.atomic import replacing_folder
 from prunescope.checkpoint import Checkpoint, open_checkpoint
 from prunescope.checkpoint.adapter import ADAPTER_CONFIG
@@ -30,6 +32,7 @@ from prunescope.interop.companions import COMPANIONS, RECORD_BEFORE_PADDING, cop
 from prunescope.interop.config_file import write_config
 from prunescope.interop.convert_target import MARK, belongs_to_a_model, check_target
 from prunescope.interop.formats import Format
+from prunescope.interop.from_deci import as_llama
 from prunescope.interop.hf_config import config_for, lengths_of, with_code
 from prunescope.interop.padding import Padding
 from prunescope.interop.renamed import Reordered, project_of, renamed
@@ -44,8 +47,8 @@ from prunescope.interop.shards import DEFAULT_SHARD, index_name, index_of, split
 from prunescope.interop.ties import Written, written
 from prunescope.steps import Progress, silent
 
-# torch's note on where pieces start: no longer true of whole tensors.
-_STALE_NOTES = {"DCP_SHARDING_INFO", "DCP_VERSION"}
+# On where pieces start, and what is stacked: no longer true of the tensors that are written.
+_STALE_NOTES = {"DCP_SHARDING_INFO", "DCP_VERSION", STACKED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +115,17 @@ def convert(
     """
     check_target(source, target, overwrite)
     checkpoint = open_checkpoint(source)
-    is_copy = form == "hf" and not is_uniform
+    if checkpoint.adapter is None:
+        checkpoint = unstacked(checkpoint, recognise(checkpoint))
+    is_same = form == "deci" and checkpoint.config.get("model_type") == NEMOTRON
+    is_copy = (form == "hf" or is_same) and not is_uniform
+    if not is_same or is_uniform:
+        # What is no Llama is not to be found out after an hour.
+        as_llama(checkpoint.config, checkpoint.path)
 
     def write(checkpoint: Checkpoint, folder: Path, progress: Progress) -> Conversion:
         if is_copy:
-            return _copy(checkpoint, folder, shard_bytes, progress)
+            return _copy(checkpoint, folder, shard_bytes, progress, form)
         from prunescope.interop.convert_export import export_to
 
         return export_to(checkpoint, folder, form, is_uniform, shard_bytes)
@@ -136,6 +145,7 @@ def _copy(
     folder: Path,
     shard_bytes: int,
     progress: Progress,
+    form: Format = "hf",
     source_of: Callable[[WeightMap], Source] = Stored,
 ) -> Conversion:
     chosen = written(checkpoint)
@@ -154,7 +164,7 @@ def _copy(
         (folder / index_name(stem)).write_text(index_of(tensors, files), encoding="utf-8")
     nbytes = sum(map(stored_bytes, tensors.values()))
     has_config = _write_companions(checkpoint, folder)
-    config = _needed_config(checkpoint)
+    config = _needed_config(checkpoint) if form == "hf" else dict(checkpoint.config)
     if config is not None:
         write_config(folder, config)
     return Conversion(
@@ -164,7 +174,7 @@ def _copy(
         chosen,
         has_config,
         checkpoint.adapter is not None,
-        is_inferred=config is not None and not _is_stated(checkpoint),
+        is_inferred=form == "hf" and config is not None and not _is_stated(checkpoint),
         has_code=config is not None and PER_LAYER in config,
     )
 
@@ -182,9 +192,9 @@ def _from_others(
     source_of = partial(Reordered, head_dims=head_dims)
     with replacing_folder(target, belongs_to_a_model) as temporary:
         if write is None:
-            return _copy(ours, temporary, shard_bytes, progress, source_of)
+            return _copy(ours, temporary, shard_bytes, progress, source_of=source_of)
         with TemporaryDirectory(dir=temporary) as made:
-            _copy(ours, Path(made), shard_bytes, progress, source_of)
+            _copy(ours, Path(made), shard_bytes, progress, source_of=source_of)
             return write(open_checkpoint(made), temporary, silent)
 
 
@@ -201,7 +211,8 @@ def _needed_config(checkpoint: Checkpoint) -> dict[str, Any] | None:
         # No table knows it, or what its config says of its layers, we could not write anew.
         return None
     config = config_for(model, lengths)
-    if PER_LAYER not in config and _is_stated(checkpoint):
+    is_same_type = config.get("model_type") == checkpoint.config.get("model_type")
+    if PER_LAYER not in config and is_same_type and _is_stated(checkpoint):
         return None
     return with_code(config)
 

@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from prunescope.architecture import Model
+from prunescope.architecture.block_configs import BLOCKS, NEMOTRON, channels_of
+from prunescope.architecture.block_configs import CHANNELS_MULTIPLE as _MULTIPLE
 from prunescope.errors import CheckpointError
 from prunescope.interop.hf_config import AUTO_MAP, uniform
 from prunescope.interop.padding import Lengths, common_lengths
 
 CONFIGURATION = "configuration_deci"
-# Engines round the channels that `ffn_mult` gives up to a multiple of this.
-_MULTIPLE = 256
 # Decimals that NVIDIA's own config classes leave of `ffn_mult`.
 _DECIMALS = 6
 
@@ -39,7 +39,8 @@ def deci_config(model: Model, lengths: Lengths) -> dict[str, Any]:
     Raises:
         CheckpointError: the format cannot express it, and why not.
     """
-    config, where = uniform(model.checkpoint.config), model.checkpoint.path
+    where = model.checkpoint.path
+    config = uniform(model.checkpoint.config, where)
     if config.get("model_type") != "llama":
         cause = f"deci describes Llamas, this is a {config.get('model_type')!r}"
         raise CheckpointError(where, cause)
@@ -59,12 +60,12 @@ def deci_config(model: Model, lengths: Lengths) -> dict[str, Any]:
     for key in ("num_key_value_heads", "intermediate_size"):
         config.pop(key, None)
     return config | {
-        "model_type": "nemotron-nas",
+        "model_type": NEMOTRON,
         "architectures": ["DeciLMForCausalLM"],
         AUTO_MAP: {"AutoConfig": f"{CONFIGURATION}.DeciLMConfig"},
         "num_attention_heads": heads,
         "head_dim": model.head_dim,
-        "block_configs": blocks,
+        BLOCKS: blocks,
     }
 
 
@@ -92,9 +93,9 @@ def _block(model: Model, lengths: Lengths, layer: int, heads: int, hidden: int) 
 
 
 def _ffn_mult(channels: int, hidden: int) -> float:
-    """The number of which engines make `channels`: ⌊2 · ffn_mult · hidden / 3⌋, rounded up."""
+    """The number of which engines make `channels`."""
     exact = round(3 * channels / (2 * hidden), _DECIMALS)
-    if channels - _MULTIPLE < int(2 * exact * hidden / 3) <= channels:
+    if channels_of(exact, hidden) == channels:
         return exact
     # Rounded up past the multiple: half a step below it is safe from any rounding.
     return round(3 * (channels - _MULTIPLE // 2) / (2 * hidden), _DECIMALS)

@@ -1,6 +1,7 @@
 """Which weights are in this GGUF file? Float32 under transformers' names, in its row order.
 
-Only the `llama` architecture. Bit for bit what transformers' own GGUF loading gives
+Only the architecture `llama`, and `deci` where every layer has attention and an MLP. Of the first
+bit for bit what transformers' own GGUF loading gives
 (https://huggingface.co/docs/transformers/gguf), several times as fast.
 """
 
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from prunescope.architecture import Role, load_family
 from prunescope.checkpoint import Checkpoint
-from prunescope.checkpoint.gguf_config import PER_LAYER
+from prunescope.checkpoint.gguf_config import KINDS, PER_LAYER
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import ArchitectureError, CheckpointError
 from prunescope.extras import require
@@ -23,23 +24,29 @@ else:
     gguf = require("gguf", "demo")
     np = require("numpy", "demo")
 
-ARCHITECTURE = "llama"
+ARCHITECTURES = ("llama", "deci")
 # Whose rows llama.cpp reorders, and what counts their heads.
 _PERMUTED = {Role.Q: "num_attention_heads", Role.K: "num_key_value_heads"}
 
 
 def check_architecture(source: Checkpoint) -> None:
-    """Raise ArchitectureError unless the file holds a plain Llama."""
+    """Raise ArchitectureError unless the file holds a Llama, whose layers may differ."""
     found = source.metadata.get("general.architecture")
-    if found != ARCHITECTURE:
+    if found not in ARCHITECTURES:
         raise ArchitectureError(
-            f"{source.path}: GGUF of architecture {found!r}: only {ARCHITECTURE!r} is supported"
+            f"{source.path}: GGUF of architecture {found!r}: only {' and '.join(ARCHITECTURES)} "
+            "are supported"
         )
-    if source.metadata.get("llama.rope.scaling.type", "none") != "none":
+    if source.metadata.get(f"{found}.rope.scaling.type", "none") != "none":
         # transformers would drop it without a word, and be wrong on long texts.
         raise ArchitectureError(f"{source.path}: GGUF with RoPE scaling is not supported")
-    if PER_LAYER in source.config:
-        raise ArchitectureError(f"{source.path}: GGUF whose layers differ is not supported")
+    for layer, own in source.config.get(PER_LAYER, {}).items():
+        if found != "deci":
+            # llama.cpp itself takes the first layer's counts for all.
+            raise ArchitectureError(f"{source.path}: GGUF whose layers differ, and no 'deci'")
+        for part, kind in own.get(KINDS, {}).items():
+            what = "no" if kind == "none" else "a linear layer for its"
+            raise ArchitectureError(f"{source.path}: layer {layer} has {what} {part}: is no Llama")
 
 
 def read_tensors(
@@ -109,7 +116,8 @@ def _place(source: Checkpoint, name: str) -> tuple[str, int]:
     key = _PERMUTED.get(found[1].role)
     if key is None:
         return target, 0
-    heads = source.config.get(key)
+    own = source.config.get(PER_LAYER, {}).get(str(found[0]), {})
+    heads = own.get(key, source.config.get(key))
     if type(heads) is not int:
         raise CheckpointError(source.path, f"its GGUF header states no {key}")
     return target, heads
@@ -118,7 +126,11 @@ def _place(source: Checkpoint, name: str) -> tuple[str, int]:
 def check_shapes(
     source: Checkpoint, tensors: Mapping[str, np.ndarray[Any, Any]], config: Mapping[str, Any]
 ) -> None:
-    """Raise CheckpointError unless `tensors` are those of a Llama of this `config`, no more."""
+    """Raise CheckpointError unless `tensors` are those of a Llama of this `config`, no more.
+
+    Args:
+        config: layers depart from it in its `per_layer_config`.
+    """
     family = load_family("llama")
     keys = {"num_hidden_layers"} | {space.config for space in family.spaces.values()}
     keys |= {space.unit for space in family.spaces.values() if space.unit}
@@ -138,15 +150,15 @@ def check_shapes(
         roles.pop("lm_head.weight")
     for layer in range(layers):
         roles |= {f"{family.layer_prefix}{layer}.{n}": role for n, role in in_layer.items()}
-    lengths = {
-        name: config[space.config] * (config[space.unit] if space.unit else 1)
-        for name, space in family.spaces.items()
-    }
     for name in sorted(roles.keys() ^ tensors.keys()):
         state = "missing" if name in roles else "one too many"
         raise CheckpointError(source.path, f"tensor {name!r} is {state}")
     for name, role in roles.items():
-        shape, expected = tensors[name].shape, tuple(lengths[axis] for axis in role.axes)
+        found = family.find(name)
+        own = config | config.get(PER_LAYER, {}).get(str(found[0] if found else None), {})
+        spaces = [family.spaces[axis] for axis in role.axes]
+        shape = tensors[name].shape
+        expected = tuple(own[s.config] * (own[s.unit] if s.unit else 1) for s in spaces)
         if shape != expected:
             raise CheckpointError(
                 source.path, f"tensor {name!r} is {list(shape)}, its config says {list(expected)}"

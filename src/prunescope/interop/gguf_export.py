@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from prunescope.errors import ArchitectureError, CheckpointError, PrunescopeErro
 from prunescope.extras import require
 from prunescope.interop.agreement import check_sizes
 from prunescope.interop.formats import GgufType
+from prunescope.interop.from_deci import as_llama
 from prunescope.interop.gguf_keys import add_config, counts_of, is_uneven
 from prunescope.interop.gguf_rope import rope_factors
 from prunescope.interop.gguf_types import (
@@ -90,7 +91,8 @@ def export_gguf(
     checkpoint = open_checkpoint(source)
     if checkpoint.format == "GGUF":
         raise CheckpointError(checkpoint.path, "is GGUF already")
-    model = describe(checkpoint)
+    # Of nemotron-nas what is a Llama: how its layers differ, its tensors tell.
+    model = describe(replace(checkpoint, config=as_llama(checkpoint.config, checkpoint.path)))
     home = model.checkpoint.home.local
     if home is None:
         raise CheckpointError(model.checkpoint.path, "is remote: download it to export it")

@@ -14,9 +14,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from prunescope.checkpoint import Checkpoint, open_checkpoint
+from prunescope.checkpoint.gguf_config import COUNTS, PER_LAYER
 from prunescope.errors import CheckpointError
 from prunescope.extras import require
 from prunescope.interop.gguf import check_architecture, check_shapes, read_tensors, reason_of
+from prunescope.interop.gguf_deci import write_keys_as_llama
 from prunescope.steps import Progress, silent
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def convert(path: Path, folder: Path, progress: Progress = silent) -> None:
     tokenizer. The same file gives the same bytes.
 
     Args:
-        path: a GGUF file of the `llama` architecture, or a shard of one.
+        path: a GGUF file of an architecture of `gguf.ARCHITECTURES`, or a shard of one.
         folder: an existing folder.
         progress: called with the number of steps; yields what counts one of them off.
 
@@ -70,13 +72,19 @@ def convert(path: Path, folder: Path, progress: Progress = silent) -> None:
 @contextmanager
 def _alone(source: Checkpoint) -> Iterator[Path]:
     """The file with the keys, of a split model the first, where no other file lies beside it:
-    transformers would read config and tokenizer there instead of those in it."""
+    transformers would read config and tokenizer there instead of those in it.
+
+    Of a `deci`, of which transformers has no model, its keys as a Llama's.
+    """
     file = source.files[0].local
     assert file is not None
     with TemporaryDirectory() as folder:
-        link = Path(folder) / "model.gguf"
-        link.symlink_to(file.resolve())
-        yield link
+        alone = Path(folder) / "model.gguf"
+        if source.config.get("model_type") == "deci":
+            write_keys_as_llama(source, file, alone)
+        else:
+            alone.symlink_to(file.resolve())
+        yield alone
 
 
 def read_config(source: Checkpoint, file: Path) -> dict[str, Any]:
@@ -99,9 +107,13 @@ def read_config(source: Checkpoint, file: Path) -> dict[str, Any]:
         values.pop(key, None)
     if values.get("model_type") != "llama":
         raise CheckpointError(source.path, f"transformers reads a {values.get('model_type')!r}")
-    if len(source.files) > 1:
-        # transformers looks for an output head in the first of them alone.
+    is_deci = source.config.get("model_type") == "deci"
+    if len(source.files) > 1 or is_deci:
+        # transformers looks for an output head in the file it was given alone.
         values["tie_word_embeddings"] = source.config.get("tie_word_embeddings") is True
+    if is_deci:
+        keys = (*COUNTS.values(), PER_LAYER)
+        values |= {key: source.config[key] for key in keys if key in source.config}
     # transformers before 5 knows no rope_parameters, and would take its default of 10000.
     theta = values.get("rope_parameters", {}).get("rope_theta")
     return values | {

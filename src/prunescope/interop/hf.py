@@ -124,7 +124,7 @@ def network_of(
     Raises:
         CheckpointError: config.json is unfit, or tensors are missing or extra.
     """
-    settings = uniform(config)
+    settings = uniform(config, where)
     try:
         built = transformers.AutoConfig.for_model(**settings)
         with torch.device("meta"):

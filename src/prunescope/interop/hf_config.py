@@ -18,6 +18,7 @@ from prunescope.architecture import Model
 from prunescope.checkpoint.gguf_config import PER_LAYER
 from prunescope.errors import CheckpointError
 from prunescope.extras import require
+from prunescope.interop.from_deci import as_llama
 
 # Llama's config checks its head count when it is loaded, which transformers refuses for a count
 # that differs between layers unless this says that the model's own may be read.
@@ -61,7 +62,7 @@ def config_for(
             per-layer space of every layer that is left, by its new number.
         change: what else has.
     """
-    config = uniform(model.checkpoint.config)
+    config = uniform(model.checkpoint.config, model.checkpoint.path)
     config |= {model.family.spaces[name].config: length for name, length in change.whole.items()}
     if change.layers is not None:
         config |= _of_layers(model, config, change.layers)
@@ -151,8 +152,16 @@ def _of_layers(model: Model, config: Mapping[str, Any], layers: Sequence[int]) -
     return left | {DEPTH: len(layers)}
 
 
-def uniform(config: Mapping[str, Any]) -> dict[str, Any]:
-    """`config` without what it says of single layers."""
+def uniform(config: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`config` without what it says of single layers; of nemotron-nas, the Llama's that it is.
+
+    Args:
+        where: the model, for a message.
+
+    Raises:
+        CheckpointError: as `as_llama`.
+    """
+    config = as_llama(config, where)
     ours = (PER_LAYER, GLOBAL_ACCESS, AUTO_MAP) if _is_ours(config) else (PER_LAYER, GLOBAL_ACCESS)
     plain = {key: value for key, value in config.items() if key not in ours}
     if _is_ours(config):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from prunescope.analysis.axes import Layout, stated, stated_of
 from prunescope.analysis.checks.check import Check, Finding, Verdict, finding, judged
+from prunescope.architecture.block_configs import BLOCKS
 from prunescope.checkpoint.gguf_config import PER_LAYER
 
 PICKLED = "prunescope.class"
@@ -42,6 +43,10 @@ def _depth(after: Layout, verdict: Verdict) -> Iterator[Finding]:
         more = stated_of(model, stack.more, None) if stack.more else None
         if said is not None and found not in (said, said + (more or 0)):
             yield finding(verdict, "config_says", key=stack.depth, stated=said, found=found)
+    blocks = model.config.get(BLOCKS)
+    if isinstance(blocks, list) and len(blocks) != len(model.layers):
+        found = len(model.layers)
+        yield finding(verdict, "config_says", key=BLOCKS, stated=len(blocks), found=found)
     sparse = after.model.checkpoint.config.get(PER_LAYER)
     known = {str(layer) for layer in after.model.layers}
     strange = sorted(set(sparse) - known) if isinstance(sparse, dict) else []

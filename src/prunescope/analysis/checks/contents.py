@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
-from prunescope.analysis.axes import stated
+from prunescope.analysis.axes import stated, stated_kinds
 from prunescope.analysis.checks.check import Check, Finding, Verdict, finding, judged
 from prunescope.architecture import Model, Role
 from prunescope.architecture.family import ANY, Stack, numbered
@@ -46,11 +47,13 @@ def _tensors(after: Model, before: Model | None) -> Iterator[Finding]:
         # What some layers have, all should have, unless the original is the judge.
         common = _needed(after, index).union(*(_keys(after, layer) for layer in numbers))
         for layer in numbers:
-            found = _keys(after, layer)
+            found, told = _keys(after, layer), stated_kinds(after, layer)
+            wanted = common
             if before is not None and layer in before.layers:
-                wanted = _keys(before, layer)
-            else:
-                wanted = _of_its_kind(after.family.stacks[index], common, found)
+                # Of what the original has, what config.json says is left; and what replaces it.
+                wanted = _keys(before, layer) | (_needed(after, index) if told else set())
+            if told or wanted is common:
+                wanted = _of_its_kind(after.family.stacks[index], wanted, found, told)
             yield from _differences(layer, wanted, found)
 
 
@@ -84,14 +87,23 @@ def _needed(model: Model, index: int) -> set[str]:
     return single | {numbered(key, n) for key in needed - single for n in numbers}
 
 
-def _of_its_kind(stack: Stack, keys: set[str], found: set[str]) -> set[str]:
-    """Those of `keys` that a layer with the tensors `found` should have."""
+def _of_its_kind(
+    stack: Stack, keys: set[str], found: set[str], told: Mapping[str, object]
+) -> set[str]:
+    """Those of `keys` that a layer should have: of the kinds it is `told` to be, else of those
+    that its tensors `found` are."""
     wanted = set(keys)
-    for answers in stack.kinds.values():
-        given = [starts for starts in answers.values() if any(k.startswith(starts) for k in found)]
-        for starts in answers.values():
-            if starts and starts not in given and (given or () in answers.values()):
-                wanted = {key for key in wanted if not key.startswith(starts)}
+    for question, answers in stack.kinds.items():
+        starts = Counter(start for each in answers.values() for start in each)
+        if question in told:
+            given = [each for answer, each in answers.items() if answer == told[question]]
+        else:
+            own = {each: tuple(s for s in each if starts[s] == 1) for each in answers.values()}
+            given = [each for each in own if any(key.startswith(own[each]) for key in found)]
+            if not given and () not in own:
+                continue
+        others = tuple(start for start in starts if not any(start in each for each in given))
+        wanted = {key for key in wanted if not key.startswith(others)}
     return wanted
 
 

@@ -15,9 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from prunescope.analysis.axes import Layout, whole
+from prunescope.analysis.axes import Layout, stated_kinds, whole
 from prunescope.analysis.checks.check import Check, Finding, finding, judged
 from prunescope.analysis.checks.config import PICKLED
+from prunescope.architecture.block_configs import NEMOTRON
+from prunescope.architecture.tables import form_of
+from prunescope.architecture.unstacked import STACKED
 
 # What transformers looks for in a folder (transformers/utils/__init__.py, WEIGHTS_NAME …).
 _FILES = (
@@ -39,16 +42,40 @@ def loading_checks(after: Layout, checks: Sequence[Check]) -> tuple[Check, ...]:
     """One check for each engine, after `checks` of the same model."""
     failed = [c.name for c in checks if c.verdict == "fail" and c.name in _NEEDED]
     broken = [finding("warn", "checks_failed", checks=", ".join(failed))] if failed else []
-    uneven = _uneven(after)
+    # Who builds `block_configs` builds each layer for itself.
+    uneven = _uneven(after) if after.model.config.get("model_type") != NEMOTRON else []
     code = _code(after) if uneven else None
     built = uneven if code is None else [finding("warn", "needs_code", file=code)]
     return (
-        _engine("transformers", [*_transformers(after), *_hugging_face(after, built), *broken]),
+        _engine(
+            "transformers",
+            [
+                *_built(after, "transformers"),
+                *_transformers(after),
+                *_hugging_face(after, built),
+                *broken,
+            ],
+        ),
         _engine(
             "vllm",
-            [*_built(after, "vllm"), *_vllm(after), *_hugging_face(after, uneven), *broken],
+            [
+                *_built(after, "vllm"),
+                *_vllm(after),
+                *_stacked(after),
+                *_hugging_face(after, uneven),
+                *broken,
+            ],
         ),
-        _engine("llama.cpp", _built(after, "llama.cpp") or [*_llama_cpp(after, uneven), *broken]),
+        _engine(
+            "llama.cpp",
+            _built(after, "llama.cpp")
+            or [
+                *_llama_cpp(after, uneven),
+                *_stacked(after),
+                *broken,
+                *_linear(after, "feed-forward"),
+            ],
+        ),
     )
 
 
@@ -58,8 +85,12 @@ def _engine(name: str, findings: list[Finding]) -> Check:
 
 def _built(after: Layout, engine: str) -> list[Finding]:
     """Whether the engine has the architecture at all: as the family's table says."""
-    family = after.model.family
-    return [] if engine in family.engines else [finding("warn", "not_built", family=family.name)]
+    family, named = after.model.family, after.model.checkpoint.config.get("model_type")
+    if engine in family.engines:
+        return []
+    # A Llama in another form: it is the form that is not built.
+    is_form = form_of(named) == family.name
+    return [finding("warn", "not_built", family=str(named) if is_form else family.name)]
 
 
 def _uneven(after: Layout) -> list[Finding]:
@@ -134,6 +165,22 @@ def _transformers(after: Layout) -> Iterator[Finding]:
 def _vllm(after: Layout) -> Iterator[Finding]:
     if after.model.checkpoint.format == "GGUF":
         yield finding("skip", "gguf_vllm")
+    else:
+        yield from _linear(after, "attention", "feed-forward")
+
+
+def _linear(after: Layout, *parts: str) -> Iterator[Finding]:
+    """Linear layers in the place of what the engine builds and no other."""
+    for layer in after.model.layers:
+        kinds = stated_kinds(after.model, layer)
+        if "linear" in (kinds.get(part) for part in parts):
+            yield finding("warn", "linear_layer", layer)
+
+
+def _stacked(after: Layout) -> Iterator[Finding]:
+    """Only transformers itself looks for experts under the names that it has in memory."""
+    if STACKED in after.model.checkpoint.metadata:
+        yield finding("warn", "stacked")
 
 
 def _llama_cpp(after: Layout, uneven: list[Finding]) -> Iterator[Finding]:

@@ -277,6 +277,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "各层不同, 需要写成架构为 deci 的 GGUF",
         "layers differ: it needs a GGUF of architecture deci",
     ),
+    "why_stacked": (
+        "各专家像 transformers 内存中那样叠放: 先运行 prunescope convert",
+        "experts are stacked as in transformers' memory: run prunescope convert first",
+    ),
+    "why_linear_layer": (
+        "有线性层代替注意力或 MLP, 它不支持",
+        "has linear layers in place of attention or MLP, which it does not build",
+    ),
     "why_not_deci": (
         "各层不同, 而架构 {architecture} 要求各层相同 (deci 可以)",
         "layers differ, and architecture {architecture} makes all alike (deci does not)",
