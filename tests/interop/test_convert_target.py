@@ -11,7 +11,7 @@ import torch
 
 from prunescope.checkpoint import open_checkpoint
 from prunescope.errors import PrunescopeError
-from prunescope.interop import convert as module
+from prunescope.interop import copied as module
 from prunescope.interop.convert import convert
 from prunescope.interop.shards import parse_size, split
 from tests.support.tiny import tiny_folder

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
+import prunescope
 from prunescope.analysis.compare import compare
 from prunescope.analysis.trace.run import trace
 from prunescope.analysis.verify import verify
@@ -20,6 +21,7 @@ from prunescope.architecture import describe
 from prunescope.checkpoint import open_checkpoint
 from prunescope.errors import ArchitectureError, CheckpointError
 from prunescope.interop.convert import convert
+from tests.support.ggufs import tiny_weights, write_gguf
 from tests.support.prune_command import call
 from tests.support.pruning import described, plan, prune_tiny
 from tests.support.tiny import tiny_folder
@@ -168,7 +170,20 @@ def test_pruning_it_says_what_to_do_first(
     capsys.readouterr()
     assert call("--base_model", theirs, "--lang", "en") == 2
     said = capsys.readouterr().err
-    assert f"its tensors have {project}'s names, not transformers': run  prunescope convert" in said
+    assert f"its tensors have {project}'s names: run  prunescope convert" in said
+
+
+def test_a_gguf_too_is_to_be_converted_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_gguf(tmp_path / "m.gguf", tiny_weights()[0])
+    for measure in ("taylor", "l2"):
+        assert call("--base_model", file, "--pruner_type", measure, "--lang", "en") == 2
+        assert (
+            f"m.gguf: is a GGUF: run  prunescope convert {file} FOLDER" in capsys.readouterr().err
+        )
+    with pytest.raises(ArchitectureError, match=r"is a GGUF: run  prunescope convert"):
+        prunescope.load(file)
 
 
 def test_a_head_that_is_not_there_is_the_embedding(tmp_path: Path, project: str) -> None:

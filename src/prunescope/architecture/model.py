@@ -169,12 +169,11 @@ def refuse_generic(model: Model, what: str) -> None:
 
 def refuse_other_names(model: Model) -> None:
     """Raise ArchitectureError for tensors with names that transformers does not know."""
-    if model.project is not None:
-        path = model.checkpoint.path
-        raise ArchitectureError(
-            f"{path}: its tensors have {model.project}'s names, not transformers': run  "
-            f"prunescope convert {path} FOLDER  first"
-        )
+    path = model.checkpoint.path
+    is_gguf = model.checkpoint.format == "GGUF"
+    if is_gguf or model.project is not None:
+        what = "is a GGUF" if is_gguf else f"its tensors have {model.project}'s names"
+        raise ArchitectureError(f"{path}: {what}: run  prunescope convert {path} FOLDER  first")
 
 
 def describe(checkpoint: Checkpoint, strict: bool = True, family: Family | None = None) -> Model:

@@ -12,7 +12,7 @@ from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import CheckpointError
 from prunescope.interop.companions import COMPANIONS, RECORD_BEFORE_PADDING, copy_files
 from prunescope.interop.config_file import write_config
-from prunescope.interop.convert import Conversion
+from prunescope.interop.copied import Conversion
 from prunescope.interop.export import export
 from prunescope.interop.formats import Format
 from prunescope.interop.hf import home

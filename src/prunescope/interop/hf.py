@@ -47,6 +47,7 @@ def load(
         MissingExtra: torch or transformers is not installed.
     """
     model = describe(open_checkpoint(path))
+    refuse_other_names(model)
     dtype = dtype or computing_dtype(model.checkpoint)
     with WeightMap() as weights:
         state = {

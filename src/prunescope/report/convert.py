@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prunescope.errors import printable
-from prunescope.interop.convert import Conversion
+from prunescope.interop.copied import Conversion
 from prunescope.report.console import Screen
 from prunescope.report.formats import print_format
 from prunescope.report.layers import ties
