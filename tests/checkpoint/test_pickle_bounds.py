@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from prunescope.checkpoint import open_checkpoint
-from prunescope.checkpoint.pickle_machine import MAX_PICKLE
+from prunescope.checkpoint.pickle_machine import MAX_MEMO, MAX_PICKLE
 from tests.support.measured import measured
 
 WIDE = "😀".encode() + b"a" * 9
@@ -23,7 +23,7 @@ UNITS = {
     "strings": (b"", b"\x8c\x02ab"),
     "wide strings": (b"", b"\x8c\x0d" + WIDE),
     "memo": (b"", b"}\x94"),
-    "a far memo entry": (b"N", b"r" + struct.pack("<I", 2_499_999)),
+    "a far memo entry": (b"N", b"r" + struct.pack("<I", MAX_MEMO - 1)),
 }
 SCRIPT = """
 import sys

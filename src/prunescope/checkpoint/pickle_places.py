@@ -29,8 +29,14 @@ _STORAGE = re.compile(r"/data/\d+$")
 _LEGACY_PICKLES = 5
 
 
-def pickles_in(file: File) -> tuple[str | None, Iterator[tuple[str, Pickled]]]:
+def pickles_in(
+    file: File, opcodes: int | None = None
+) -> tuple[str | None, Iterator[tuple[str, Pickled]]]:
     """What `file` is, and its pickles, each with its place as an error begins.
+
+    Args:
+        opcodes: how many are interpreted of pickles that lie one behind the other; MAX_OPCODES of
+            the machine by default.
 
     Returns:
         A name of `formats`, `PICKLE`, or None where it is something else without a pickle.
@@ -47,7 +53,7 @@ def pickles_in(file: File) -> tuple[str | None, Iterator[tuple[str, Pickled]]]:
     if kind == "torch zip":
         return kind, in_archive(file)
     if kind == "torch legacy" or (kind is None and is_pickle(head)):
-        return kind or PICKLE, in_stream(PickleStream(file), is_legacy=kind is not None)
+        return kind or PICKLE, in_stream(PickleStream(file, opcodes), is_legacy=kind is not None)
     cause = mistaken(head) if kind is None else None
     if head.startswith(b"\x93NUMPY"):
         cause = "is a NumPy array, which may hold a pickle and is not scanned"
@@ -55,7 +61,7 @@ def pickles_in(file: File) -> tuple[str | None, Iterator[tuple[str, Pickled]]]:
         raise CheckpointError(file, cause)
     # Protocols 0 and 1 have no first byte of their own, and even the length of a safetensors
     # header can be opcodes: what parses is a pickle to whoever loads it as one.
-    stream = PickleStream(file)
+    stream = PickleStream(file, opcodes)
     first = stream.next()
     if is_none(first) or (kind is not None and not _names_a_module(first)):
         return kind, iter(())
