@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, ClassVar
 
-from prunescope.checkpoint.collecting import no_collecting
+from prunescope.checkpoint.collecting import LEFTOVERS, no_collecting
 from prunescope.checkpoint.pickle_lane import run
 from prunescope.checkpoint.pickle_reader import Reader
 from prunescope.checkpoint.pickle_values import (
@@ -129,6 +129,8 @@ class Machine(Reader):
         After a `Truncated` error it goes on, when called again, with what `data` has grown by.
         """
         root, error = None, None
+        LEFTOVERS.collect()
+        before = self.objects
         try:
             with no_collecting():
                 root = run(self, limit)
@@ -139,6 +141,7 @@ class Machine(Reader):
             error = PickleError("the pickle takes more from its stack than it put there")
         except UnicodeDecodeError:
             error = PickleError("a string that cannot be decoded")
+        LEFTOVERS.nbytes += self.objects - before
         length = self.position - self.start
         return Pickled(root, self.uses, self.persistent, length, self.opcodes, error)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from prunescope.checkpoint import pickle_machine
 from prunescope.checkpoint.formats import HEAD, is_pickle, mistaken, of_head
@@ -62,7 +63,7 @@ def pickles_in(
     # Protocols 0 and 1 have no first byte of their own, and even the length of a safetensors
     # header can be opcodes: what parses is a pickle to whoever loads it as one.
     stream = PickleStream(file, opcodes)
-    first = stream.next()
+    first = _names(stream.next())
     if is_none(first) or (kind is not None and not _names_a_module(first)):
         return kind, iter(())
     return PICKLE, in_stream(stream, is_legacy=False, first=first)
@@ -111,7 +112,7 @@ def in_stream(
         start = 0 if count == 0 else stream.position
         if start >= size:
             return
-        found = first if first is not None and count == 0 else stream.next()
+        found = first if first is not None and count == 0 else _names(stream.next())
         if count and not is_legacy and is_none(found):
             # Whatever lies behind a pickle: its reader stops there.
             return
@@ -122,6 +123,11 @@ def in_stream(
             break
     if not is_legacy and stream.position < size:
         raise CheckpointError(stream.file, _over_bounds("one behind the other"))
+
+
+def _names(found: Pickled) -> Pickled:
+    # The objects are not held while the next pickle is read: each may be as large as one may be.
+    return replace(found, root=None, persistent=())
 
 
 def _is_named(record: ZipRecord) -> bool:
