@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from prunescope.checkpoint import open_checkpoint
-from prunescope.checkpoint.pickle_machine import MAX_PICKLE
+from prunescope.checkpoint import distributed_metadata, open_checkpoint
+from prunescope.checkpoint.pickle_machine import MAX_MEMO, MAX_PICKLE
 from tests.support.measured import measured
 
 WIDE = "😀".encode() + b"a" * 9
@@ -23,7 +23,7 @@ UNITS = {
     "strings": (b"", b"\x8c\x02ab"),
     "wide strings": (b"", b"\x8c\x0d" + WIDE),
     "memo": (b"", b"}\x94"),
-    "a far memo entry": (b"N", b"r" + struct.pack("<I", 2_499_999)),
+    "a far memo entry": (b"N", b"r" + struct.pack("<I", MAX_MEMO - 1)),
 }
 SCRIPT = """
 import sys
@@ -58,3 +58,33 @@ def test_twenty_thousand_tensors_in_one_file_are_fine(tmp_path: Path) -> None:
         path = tmp_path / f"{zipped}.bin"
         torch.save(state, path, _use_new_zipfile_serialization=zipped)
         assert open_checkpoint(path).parameters == 20_000
+
+
+def test_a_list_of_pieces_may_be_longer_and_stays_below_512_mib_too() -> None:
+    # Of all opcodes the one that made most of the memory that is summed up.
+    limit = f"opcodes={distributed_metadata.MAX_OPCODES}"
+
+    found = measured(
+        SCRIPT.replace("examine(data)", f"examine(data, {limit})"),
+        b"N".hex(),
+        b"\x85".hex(),
+        MAX_PICKLE,
+    )
+
+    assert found.peak < 512
+    assert found.seconds < 10
+    assert found.outcome == "objects of over 384 MiB together"
+
+
+def test_pickles_of_objects_that_hold_themselves_do_not_pile_up() -> None:
+    script = """
+import sys
+from prunescope.checkpoint.pickle_machine import examine
+data = b"]\\x94(" + b"]" * 300_000 + b"eh\\x00a."
+outcome = {examine(data).error for _ in range(12)}
+"""
+    found = measured(script)
+
+    # One takes 20 MiB.
+    assert found.peak < 130
+    assert found.outcome == "{None}"

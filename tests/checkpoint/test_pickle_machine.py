@@ -141,7 +141,7 @@ def test_an_ordered_dict_is_a_call_that_keeps_its_pairs() -> None:
 
     assert isinstance(root, Call)
     assert root.function == Global("collections", "OrderedDict")
-    assert root.pairs == [("b", 1), ("a", 2)]
+    assert list(root.pairs) == [("b", 1), ("a", 2)]
 
 
 def test_the_last_of_equal_keys_wins_as_in_python() -> None:

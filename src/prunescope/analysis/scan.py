@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from prunescope.analysis.tabular import Tabular
-from prunescope.checkpoint import pickle_machine
+from prunescope.checkpoint import distributed_metadata, pickle_machine
 from prunescope.checkpoint.folder import METADATA, PIECES_SUFFIX
 from prunescope.checkpoint.pickle_machine import Pickled
 from prunescope.checkpoint.pickle_places import PICKLE, pickles_in
@@ -139,7 +139,9 @@ def _scanned(file: File, name: str, pieces: PickledPieces | None) -> FileScan:
     try:
         if pieces is not None and name.endswith(PIECES_SUFFIX):
             return _merged(file, PIECES, chain(_whole(file), pieces.pickles(file, name)))
-        kind, pickles = pickles_in(file)
+        kind, pickles = pickles_in(
+            file, distributed_metadata.MAX_OPCODES if is_list(name) else None
+        )
         if pieces is not None and name in pieces.places:
             pickles = chain(pickles, pieces.pickles(file, name))
         found = _merged(file, kind, pickles)

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from sys import intern
 from typing import Any
 
+from prunescope.checkpoint.collecting import no_collecting
 from prunescope.checkpoint.dtypes import TORCH_DTYPES
 from prunescope.checkpoint.pickle_machine import MAX_PICKLE, interpret
 from prunescope.checkpoint.pickle_values import Bound, Call, Dict, Global, PickleError
@@ -20,11 +22,13 @@ from prunescope.checkpoint.storage import File
 from prunescope.checkpoint.torch_storage import is_count, is_shape
 from prunescope.errors import CheckpointError
 
-# A pickle within its bounds holds some 26,000 pieces as torch writes them; a stranger's may list
-# one object again and again.
-MAX_PIECES = 20_000
-MAX_ENTRIES = 100_000
-_MAX_FIELDS = 64
+# torch writes some 70 for each piece, more where a tensor has but one.
+MAX_OPCODES = 15_000_000
+# A stranger's pickle may list one object again and again.
+MAX_PIECES = 200_000
+MAX_ENTRIES = 250_000
+# torch's classes have four at most.
+_MAX_FIELDS = 16
 _TOO_MANY = "merge it with torch (torch.distributed.checkpoint.format_utils)"
 Sizes = tuple[int, ...]
 
@@ -68,12 +72,19 @@ def read_metadata(file: File) -> SavedState:
     Raises:
         CheckpointError: it is no pickled Metadata, or one whose parts are malformed.
     """
+    with no_collecting():
+        return _state(file)
+
+
+def _state(file: File) -> SavedState:
     fields, stored = _read(file)
     planner, entries = fields.get("planner_data"), fields.get("state_dict_metadata")
-    if any(isinstance(d, Dict) and len(d.pairs) > MAX_ENTRIES for d in (planner, entries)):
+    if any(isinstance(d, Dict) and len(d.flat) // 2 > MAX_ENTRIES for d in (planner, entries)):
         raise CheckpointError(file, f"lists over {MAX_ENTRIES} entries")
     paths = planner.by_name() if isinstance(planner, Dict) else {}
     tensors, pieces = {}, 0
+    # The pieces of a model start at few places and have few sizes: each is held once.
+    known: dict[Sizes, Sizes] = {}
     for name, entry in (entries.by_name() if isinstance(entries, Dict) else {}).items():
         # What is no tensor is there as bytes of its own.
         if (found := _fields(entry, "TensorStorageMetadata")) is not None:
@@ -81,8 +92,8 @@ def read_metadata(file: File) -> SavedState:
             pieces += len(chunks) if isinstance(chunks, list) else 0
             if pieces > MAX_PIECES:
                 raise CheckpointError(file, f"lists over {MAX_PIECES} pieces: {_TOO_MANY}")
-            tensors[name] = _saved(name, found, paths.get(name), file)
-    return SavedState(tensors, _places(stored, file))
+            tensors[name] = _saved(name, found, paths.get(name), known, file)
+    return SavedState(tensors, _places(stored, known, file))
 
 
 def read_places(file: File) -> Iterator[Stretch]:
@@ -99,7 +110,7 @@ def _read(file: File) -> tuple[dict[str, Any], Dict]:
     if file.size > MAX_PICKLE:
         raise CheckpointError(file, f"metadata is over {MAX_PICKLE >> 20} MiB")
     try:
-        root = interpret(file.read(0, file.size)).root
+        root = interpret(file.read(0, file.size), opcodes=MAX_OPCODES).root
     except Bound as err:
         raise CheckpointError(file, f"{err}: {_TOO_MANY}") from None
     except PickleError as err:
@@ -110,12 +121,14 @@ def _read(file: File) -> tuple[dict[str, Any], Dict]:
     stored = fields.get("storage_data")
     if not isinstance(stored, Dict):
         raise CheckpointError(file, "says nowhere where its tensors are stored")
-    if len(stored.pairs) > MAX_ENTRIES:
+    if len(stored.flat) // 2 > MAX_ENTRIES:
         raise CheckpointError(file, f"lists over {MAX_ENTRIES} entries")
     return fields, stored
 
 
-def _saved(name: str, fields: Mapping[str, Any], path: Any, file: File) -> Saved:
+def _saved(
+    name: str, fields: Mapping[str, Any], path: Any, known: dict[Sizes, Sizes], file: File
+) -> Saved:
     shape, chunks = _sizes(fields.get("size")), fields.get("chunks")
     if shape is None or not isinstance(chunks, list):
         raise CheckpointError(file, f"tensor {name!r} lacks its size or chunks")
@@ -125,7 +138,7 @@ def _saved(name: str, fields: Mapping[str, Any], path: Any, file: File) -> Saved
         start, sizes = _sizes(box.get("offsets")), _sizes(box.get("sizes"))
         if start is None or sizes is None:
             raise CheckpointError(file, f"tensor {name!r} has a malformed chunk")
-        pieces.append((start, sizes))
+        pieces.append((known.setdefault(start, start), known.setdefault(sizes, sizes)))
     return Saved(_path(name, path), _dtype(name, fields, file), shape, tuple(pieces))
 
 
@@ -150,16 +163,19 @@ def _path(name: str, path: Any) -> tuple[str, ...]:
     return (name,)
 
 
-def _places(stored: Dict, file: File) -> dict[tuple[str, Sizes], Stretch]:
+def _places(
+    stored: Dict, known: dict[Sizes, Sizes], file: File
+) -> dict[tuple[str, Sizes], Stretch]:
     places: dict[tuple[str, Sizes], Stretch] = {}
     for key, place in _stored(stored, file):
         start = _sizes(key.get("offset"))
         if start is None:
             # Bytes of an object that is no tensor.
             continue
-        if (key["fqn"], start) in places:
+        piece = (intern(key["fqn"]), known.setdefault(start, start))
+        if piece in places:
             raise CheckpointError(file, f"a piece of tensor {key['fqn']!r} is listed twice")
-        places[key["fqn"], start] = place
+        places[piece] = place
     return places
 
 
@@ -174,7 +190,7 @@ def _stored(stored: Dict, file: File) -> Iterator[tuple[dict[str, Any], Stretch]
             raise CheckpointError(file, f"{key['fqn']!r} has no place in a file")
         if place.get("transform_descriptors"):
             raise CheckpointError(file, f"{key['fqn']!r} is stored transformed (compressed)")
-        yield key, Stretch(name, offset, length)
+        yield key, Stretch(intern(name), offset, length)
 
 
 def _fields(value: Any, name: str) -> dict[str, Any] | None:
@@ -185,7 +201,7 @@ def _fields(value: Any, name: str) -> dict[str, Any] | None:
         return None
     state = value.state
     # By name, whatever there is is gone through.
-    return state.by_name() if isinstance(state, Dict) and len(state.pairs) <= _MAX_FIELDS else {}
+    return state.by_name() if isinstance(state, Dict) and len(state.flat) <= 2 * _MAX_FIELDS else {}
 
 
 def _sizes(value: Any) -> Sizes | None:

@@ -5,18 +5,19 @@ interpreted onto a stack of plain values and of the classes of `pickle_values`; 
 in `pickle_opcodes`. A global is its name; a call is a `Call` that remembers what would have been
 called. No name is imported and no attribute is looked up.
 
-The bounds keep a hostile pickle of 64 MiB below 512 MiB of memory and a few seconds: no opcode
-makes an object of more than 80 bytes besides its strings, whose sizes are summed. A state dict
-takes 35 opcodes a tensor.
+The bounds keep a hostile pickle of 64 MiB below 512 MiB of memory and a few seconds: what its
+objects and strings take is summed up. A state dict takes 35 opcodes a tensor.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import repeat
+from typing import Any, ClassVar
 
-from prunescope.checkpoint.pickle_opcodes import OPCODES
+from prunescope.checkpoint.collecting import LEFTOVERS, no_collecting
+from prunescope.checkpoint.pickle_lane import run
 from prunescope.checkpoint.pickle_reader import Reader
 from prunescope.checkpoint.pickle_values import (
     Bound,
@@ -24,15 +25,18 @@ from prunescope.checkpoint.pickle_values import (
     Global,
     Persistent,
     PickleError,
-    Truncated,
 )
 
 MAX_PICKLE = 64 << 20
 MAX_OPCODES = 2_500_000
-# Picklers number the memo from 0 or 1 on.
-MAX_MEMO = 2_500_000
+# Picklers number the memo from 0 or 1 on, and put fewer than half of all objects there.
+MAX_MEMO = 6_000_000
 MAX_GLOBALS = 10_000
-_STOP = 0x2E
+# Of everything that is made, strings included.
+MAX_MEMORY = 384 << 20
+# A list keeps some places in reserve; what is on the stack may be copied from there to a slice, and
+# from that to a list.
+_MEMO, _STACK = 9, 26
 
 
 @dataclass(slots=True)
@@ -94,7 +98,15 @@ def examine(data: bytes, start: int = 0, opcodes: int | None = None) -> Pickled:
 
 
 class Machine(Reader):
-    """The stack and the memo."""
+    """The stack and the memo.
+
+    Attributes:
+        objects: bytes of memory that what was made so far takes, strings and what `stack` and
+            `memo` hold themselves not counted.
+    """
+
+    # What a gap of the memo holds.
+    NOTHING: ClassVar[object] = object()
 
     def __init__(self, data: bytes, start: int) -> None:
         super().__init__(data, start)
@@ -108,6 +120,8 @@ class Machine(Reader):
         self.persistent: list[Persistent] = []
         self._interned: dict[tuple[str | bytes, str | bytes], Global] = {}
         self.opcodes = 0
+        self.objects = 0
+        self.max_memo = MAX_MEMO
 
     def examine(self, limit: int) -> Pickled:
         """Interpret up to STOP or an error, at most `limit` opcodes.
@@ -115,8 +129,11 @@ class Machine(Reader):
         After a `Truncated` error it goes on, when called again, with what `data` has grown by.
         """
         root, error = None, None
+        LEFTOVERS.collect()
+        before = self.objects
         try:
-            root = self._run(limit)
+            with no_collecting():
+                root = run(self, limit)
         except PickleError as err:
             # Its traceback would keep the bytes alive, and itself by the frame that holds it.
             error = err.with_traceback(None)
@@ -124,6 +141,7 @@ class Machine(Reader):
             error = PickleError("the pickle takes more from its stack than it put there")
         except UnicodeDecodeError:
             error = PickleError("a string that cannot be decoded")
+        LEFTOVERS.nbytes += self.objects - before
         length = self.position - self.start
         return Pickled(root, self.uses, self.persistent, length, self.opcodes, error)
 
@@ -134,45 +152,22 @@ class Machine(Reader):
         self.position -= skipped
         self.move_frame(-skipped)
 
-    def _run(self, limit: int) -> Any:
-        data, size, table, at = self.data, len(self.data), OPCODES, self.position
-        try:
-            while self.opcodes < limit:
-                self.opcodes += 1
-                at = self.position
-                if at >= size:
-                    raise Truncated("the pickle ends without STOP")
-                code = data[at]
-                self.position = at + 1
-                if code == _STOP:
-                    return self.stack.pop()
-                operation = table.get(code)
-                if operation is None:
-                    raise PickleError(f"unknown opcode 0x{code:02x} at byte {at}")
-                operation(self)
-                if self.position > self.frame_end:
-                    self.leave_frame(at)
-        except Truncated:
-            # An operation reads its argument before it changes anything: it can begin anew.
-            self.position = at
-            self.opcodes -= 1
-            raise
-        raise Bound(f"over {limit} opcodes")
-
     def remember(self, index: int) -> None:
         """Put the top of the stack into the memo."""
-        if not 0 <= index < MAX_MEMO:
-            raise Bound(f"memo index {index}: over {MAX_MEMO}")
+        if not 0 <= index < self.max_memo:
+            raise Bound(f"memo index {index}: over {self.max_memo}")
         memo = self.memo
         if index >= len(memo):
-            memo.extend([_NOTHING] * (index + 1 - len(memo)))
-        self.memoized += memo[index] is _NOTHING
+            gap = index + 1 - len(memo)
+            self.check_memory(_MEMO * gap)
+            memo.extend(repeat(self.NOTHING, gap))
+        self.memoized += memo[index] is self.NOTHING
         memo[index] = self.stack[-1]
 
     def recall(self, index: int) -> None:
         """Push a value from the memo."""
-        value = self.memo[index] if 0 <= index < len(self.memo) else _NOTHING
-        if value is _NOTHING:
+        value = self.memo[index] if 0 <= index < len(self.memo) else self.NOTHING
+        if value is self.NOTHING:
             raise PickleError(f"memo entry {index} is used before it is set")
         self.stack.append(value)
 
@@ -197,6 +192,18 @@ class Machine(Reader):
             self.uses[name].called += 1
         self.stack.append(call)
 
+    def count_calls(self, calls: Mapping[int, int]) -> None:
+        """Count calls of globals, given by their identity."""
+        for found in self._interned.values():
+            self.uses[found].called += calls.get(id(found), 0)
+
+    def check_memory(self, more: int = 0) -> None:
+        """Raise Bound where all that was made, and `more` bytes, take more than they may."""
+        self.check_strings()
+        places = _MEMO * len(self.memo) + _STACK * len(self.stack)
+        if self.objects + self.strings + places + more > MAX_MEMORY:
+            raise Bound(f"objects of over {MAX_MEMORY >> 20} MiB together")
+
     def push_persistent(self, key: Any) -> None:
         """Push an object that lies outside the pickle."""
         found = Persistent(key)
@@ -206,6 +213,3 @@ class Machine(Reader):
 
 def _decoded(text: str | bytes) -> str:
     return text if isinstance(text, str) else text.decode("utf-8")
-
-
-_NOTHING = object()

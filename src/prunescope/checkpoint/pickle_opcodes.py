@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 MAX_DIGITS = 4096
 _INT8, _INT16, _INT32 = Struct("<B"), Struct("<H"), Struct("<i")
 _LENGTH32, _LENGTH64, _FLOAT = Struct("<I"), Struct("<Q"), Struct(">d")
-_MARK = object()
+MARK = object()
 
 
 def _to_mark(m: Machine) -> list[Any]:
     stack = m.stack
     for index in range(len(stack) - 1, -1, -1):
-        if stack[index] is _MARK:
+        if stack[index] is MARK:
             values = stack[index + 1 :]
             del stack[index:]
             return values
@@ -121,7 +121,7 @@ def _set_pairs(m: Machine, values: list[Any]) -> None:
         raise PickleError("SETITEMS with a key that has no value")
     target = m.stack[-1]
     if isinstance(target, (Dict, Call)):
-        target.add(zip(values[::2], values[1::2], strict=True))
+        target.add(values)
     # CPython's C unpickler also sets items of lists, by their index, and none of anything.
     elif (
         values
@@ -192,7 +192,7 @@ def _extension(width: int) -> Callable[[Machine], None]:
 
 Operation: TypeAlias = Callable[["Machine"], Any]
 OPCODES: dict[int, Operation] = {
-    ord("("): lambda m: m.stack.append(_MARK),
+    ord("("): lambda m: m.stack.append(MARK),
     ord("0"): lambda m: m.stack.pop(),
     ord("1"): _to_mark,
     ord("2"): lambda m: m.stack.append(m.stack[-1]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from prunescope.checkpoint import pickle_machine
 from prunescope.checkpoint.formats import HEAD, is_pickle, mistaken, of_head
@@ -29,8 +30,14 @@ _STORAGE = re.compile(r"/data/\d+$")
 _LEGACY_PICKLES = 5
 
 
-def pickles_in(file: File) -> tuple[str | None, Iterator[tuple[str, Pickled]]]:
+def pickles_in(
+    file: File, opcodes: int | None = None
+) -> tuple[str | None, Iterator[tuple[str, Pickled]]]:
     """What `file` is, and its pickles, each with its place as an error begins.
+
+    Args:
+        opcodes: how many are interpreted of pickles that lie one behind the other; MAX_OPCODES of
+            the machine by default.
 
     Returns:
         A name of `formats`, `PICKLE`, or None where it is something else without a pickle.
@@ -47,7 +54,7 @@ def pickles_in(file: File) -> tuple[str | None, Iterator[tuple[str, Pickled]]]:
     if kind == "torch zip":
         return kind, in_archive(file)
     if kind == "torch legacy" or (kind is None and is_pickle(head)):
-        return kind or PICKLE, in_stream(PickleStream(file), is_legacy=kind is not None)
+        return kind or PICKLE, in_stream(PickleStream(file, opcodes), is_legacy=kind is not None)
     cause = mistaken(head) if kind is None else None
     if head.startswith(b"\x93NUMPY"):
         cause = "is a NumPy array, which may hold a pickle and is not scanned"
@@ -55,8 +62,8 @@ def pickles_in(file: File) -> tuple[str | None, Iterator[tuple[str, Pickled]]]:
         raise CheckpointError(file, cause)
     # Protocols 0 and 1 have no first byte of their own, and even the length of a safetensors
     # header can be opcodes: what parses is a pickle to whoever loads it as one.
-    stream = PickleStream(file)
-    first = stream.next()
+    stream = PickleStream(file, opcodes)
+    first = _names(stream.next())
     if is_none(first) or (kind is not None and not _names_a_module(first)):
         return kind, iter(())
     return PICKLE, in_stream(stream, is_legacy=False, first=first)
@@ -105,7 +112,7 @@ def in_stream(
         start = 0 if count == 0 else stream.position
         if start >= size:
             return
-        found = first if first is not None and count == 0 else stream.next()
+        found = first if first is not None and count == 0 else _names(stream.next())
         if count and not is_legacy and is_none(found):
             # Whatever lies behind a pickle: its reader stops there.
             return
@@ -116,6 +123,11 @@ def in_stream(
             break
     if not is_legacy and stream.position < size:
         raise CheckpointError(stream.file, _over_bounds("one behind the other"))
+
+
+def _names(found: Pickled) -> Pickled:
+    # The objects are not held while the next pickle is read: each may be as large as one may be.
+    return replace(found, root=None, persistent=())
 
 
 def _is_named(record: ZipRecord) -> bool:

@@ -17,6 +17,11 @@ _NO_FRAME = sys.maxsize
 _S = TypeVar("_S", str, bytes)
 
 
+def size_of(text: str | bytes) -> int:
+    """The bytes that a string takes in memory, which is given out in steps of 16."""
+    return (sys.getsizeof(text) + 15) & -16
+
+
 class Reader:
     """The bytes of a pickle and the place in them."""
 
@@ -25,7 +30,8 @@ class Reader:
         self.position = position
         # Where the frame ends that was opened last.
         self.frame_end = _NO_FRAME
-        self._strings = 0
+        # Bytes of memory that the strings read so far take.
+        self.strings = 0
 
     def open_frame(self, length: int) -> None:
         """Enter a frame of the next `length` bytes.
@@ -95,10 +101,14 @@ class Reader:
 
     def kept(self, text: _S) -> _S:
         """`text`, once its size is added to what the pickle's strings may take together."""
-        self._strings += sys.getsizeof(text)
-        if self._strings > MAX_STRINGS:
-            raise Bound(f"strings of over {MAX_STRINGS >> 20} MiB together")
+        self.strings += size_of(text)
+        self.check_strings()
         return text
+
+    def check_strings(self) -> None:
+        """Raise Bound where the strings take more than they may together."""
+        if self.strings > MAX_STRINGS:
+            raise Bound(f"strings of over {MAX_STRINGS >> 20} MiB together")
 
     def _advance(self, count: int) -> int:
         end = self.position + count

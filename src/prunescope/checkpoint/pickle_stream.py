@@ -21,15 +21,18 @@ _GROWTH = 8
 class PickleStream:
     """The pickles from the start of `file` on.
 
+    Args:
+        opcodes: how many to interpret at most; MAX_OPCODES of the machine by default.
+
     Attributes:
         position: where the next one begins, in bytes from the start of the file.
     """
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: File, opcodes: int | None = None) -> None:
         self.file = file
         self.position = 0
         # A thousand pickles may not take a thousand times what one may.
-        self._opcodes = pickle_machine.MAX_OPCODES
+        self._opcodes = pickle_machine.MAX_OPCODES if opcodes is None else opcodes
         self._start = 0
         self._piece = b""
 

@@ -1,12 +1,12 @@
 """What stands for the objects of a pickle? Inert descriptions that nothing in the file can run.
 
-No object found in a file is hashed or compared: `eq=False` leaves identity. Empty fields are one
+No object found in a file is hashed or compared: only their identity counts. Empty fields are one
 shared `()`, so that a million empty objects cost little.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,30 +38,48 @@ class Global:
 COMPUTED = Global("?", "computed while loading")
 
 
-@dataclass(eq=False, slots=True)
 class Dict:
-    """A dict as the pairs stored, in order."""
+    """A dict as what was stored, in order.
 
-    pairs: Sequence[tuple[Any, Any]] = ()
+    Attributes:
+        flat: keys and values in turn; a tuple for each pair would take three times the memory.
+    """
+
+    __slots__ = ("flat",)
+
+    def __init__(self, flat: Sequence[Any] = ()) -> None:
+        self.flat = flat
+
+    @property
+    def pairs(self) -> Iterator[tuple[Any, Any]]:
+        """The pairs stored, in order."""
+        return _pairs(self.flat)
 
     def by_name(self) -> dict[str, Any]:
         """The entries whose key is a string; the last of equal keys wins, as in Python."""
         return {key: value for key, value in self.pairs if isinstance(key, str)}
 
-    def add(self, pairs: Iterable[tuple[Any, Any]]) -> None:
-        """Set items."""
-        self.pairs = _longer(self.pairs, pairs)
+    def add(self, flat: list[Any]) -> None:
+        """Set items; `flat`, keys and values in turn, is kept."""
+        self.flat = _longer(self.flat, flat)
 
 
-@dataclass(eq=False, slots=True)
 class Call:
-    """An object the pickle would have made by calling `function`, with what was done to it."""
+    """An object the pickle would have made by calling `function`, with what was done to it.
 
-    function: Any
-    arguments: Any
-    state: Any = None
-    items: Sequence[Any] = ()
-    pairs: Sequence[tuple[Any, Any]] = ()
+    Attributes:
+        state: what it was built with; None without.
+        added: what was appended and what was set, keys and values in turn; None without.
+    """
+
+    __slots__ = ("added", "arguments", "function", "state")
+
+    def __init__(self, function: Any, arguments: Any, state: Any = None) -> None:
+        self.function = function
+        self.arguments = arguments
+        self.state = state
+        # Most objects are no containers: one field for both.
+        self.added: tuple[Sequence[Any], Sequence[Any]] | None = None
 
     @property
     def named(self) -> Global | None:
@@ -74,21 +92,36 @@ class Call:
             function = key[1] if isinstance(key, tuple) and len(key) > 1 else None
         return function if isinstance(function, Global) else None
 
+    @property
+    def items(self) -> Sequence[Any]:
+        """What was appended, in order."""
+        return self.added[0] if self.added else ()
+
+    @property
+    def flat(self) -> Sequence[Any]:
+        """Of a mapping: keys and values in turn, as `Dict.flat`."""
+        return self.added[1] if self.added else ()
+
+    @property
+    def pairs(self) -> Iterator[tuple[Any, Any]]:
+        """Of a mapping: the pairs stored, in order."""
+        return _pairs(self.flat)
+
     def by_name(self) -> dict[str, Any]:
         """Of a mapping: the entries whose key is a string, as `Dict.by_name`."""
-        return Dict(self.pairs).by_name()
+        return Dict(self.flat).by_name()
 
     def attributes(self) -> dict[str, Any]:
         """The object's `__dict__`, as far as the pickle sets it."""
         return self.state.by_name() if isinstance(self.state, Dict) else {}
 
-    def add(self, pairs: Iterable[tuple[Any, Any]]) -> None:
-        """Set items."""
-        self.pairs = _longer(self.pairs, pairs)
+    def add(self, flat: list[Any]) -> None:
+        """Set items, as `Dict.add`."""
+        self.added = (self.items, _longer(self.flat, flat))
 
-    def extend(self, items: Iterable[Any]) -> None:
-        """Append items."""
-        self.items = _longer(self.items, items)
+    def extend(self, items: list[Any]) -> None:
+        """Append items; the list is kept."""
+        self.added = (_longer(self.items, items), self.flat)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -105,7 +138,14 @@ class Skipped:
     length: int
 
 
-def _longer(values: Sequence[Any], more: Iterable[Any]) -> list[Any]:
+def _pairs(flat: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    values = iter(flat)
+    return zip(values, values, strict=True)
+
+
+def _longer(values: Sequence[Any], more: list[Any]) -> Sequence[Any]:
+    if not values:
+        return more
     grown = values if isinstance(values, list) else list(values)
     grown.extend(more)
     return grown

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from itertools import product
+from typing import Any
 
 from prunescope.checkpoint.storage import File
 from prunescope.checkpoint.types import TensorInfo
@@ -12,7 +14,41 @@ from prunescope.errors import CheckpointError
 
 # Data, tensor and expert parallelism split an axis each.
 MAX_SPLIT_AXES = 4
+# Of the pieces of one tensor; each takes some 200 bytes while they are added up.
+MAX_CORNERS = 1 << 19
 _Box = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+class LateParts(Sequence[TensorInfo]):
+    """The pieces of a tensor, looked for in their files once somebody asks for one.
+
+    Whoever asks for the first gets that alone; any other brings all.
+
+    Args:
+        count: how many there are.
+        find: finds the first so many of them; it raises CheckpointError where they are not as they
+            are listed.
+    """
+
+    def __init__(self, count: int, find: Callable[[int], Sequence[TensorInfo]]) -> None:
+        self._count = count
+        self._find = find
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        if index == 0:
+            return self._first
+        return self._all[index]
+
+    @cached_property
+    def _first(self) -> TensorInfo:
+        return self._find(1)[0]
+
+    @cached_property
+    def _all(self) -> Sequence[TensorInfo]:
+        return self._find(self._count)
 
 
 def joined(
@@ -56,17 +92,15 @@ def check_cover(name: str, shape: tuple[int, ...], boxes: Sequence[_Box], file: 
     ]
     if len(split) > MAX_SPLIT_AXES:
         raise CheckpointError(file, f"tensor {name!r} is split along {len(split)} axes")
-    corners: Counter[tuple[int, ...]] = Counter()
+    if len(boxes) << len(split) > MAX_CORNERS:
+        raise CheckpointError(file, f"tensor {name!r} is cut into too many pieces ({len(boxes)})")
+    corners: tuple[list[tuple[int, ...]], list[tuple[int, ...]]] = ([], [])
+    signs = [sum(choice) % 2 for choice in product((0, 1), repeat=len(split))]
     for start, sizes in boxes:
-        _add_corners(corners, [(start[axis], start[axis] + sizes[axis]) for axis in split], 1)
-    _add_corners(corners, [(0, shape[axis]) for axis in split], -1)
-    if any(corners.values()):
+        edges = [(start[axis], start[axis] + sizes[axis]) for axis in split]
+        for sign, corner in zip(signs, product(*edges), strict=True):
+            corners[sign].append(corner)
+    for sign, corner in zip(signs, product(*[(0, shape[axis]) for axis in split]), strict=True):
+        corners[not sign].append(corner)
+    if Counter(corners[0]) != Counter(corners[1]):
         raise CheckpointError(file, f"tensor {name!r}: its pieces leave a hole or overlap")
-
-
-def _add_corners(
-    corners: Counter[tuple[int, ...]], edges: Sequence[tuple[int, int]], sign: int
-) -> None:
-    for choice in product((0, 1), repeat=len(edges)):
-        corner = tuple(edge[side] for edge, side in zip(edges, choice, strict=True))
-        corners[corner] += -sign if sum(choice) % 2 else sign

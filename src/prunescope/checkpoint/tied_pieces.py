@@ -20,7 +20,23 @@ _HEADS = {"lm_head", "output", "embed_out", "output_layer"}
 Sums = tuple[tuple[tuple[int, ...], int], ...]
 
 
-def with_ties(tensors: Mapping[str, TensorInfo], sums: Mapping[str, Sums]) -> dict[str, TensorInfo]:
+def candidates(matrices: Mapping[str, tuple[tuple[int, ...], str]]) -> set[str]:
+    """The tensors that may be an output head or tied to one, by the shape and dtype of each."""
+    alike: dict[object, list[str]] = {}
+    for name, (shape, dtype) in matrices.items():
+        if len(shape) == 2 and _outside_layers(name):
+            alike.setdefault((shape, dtype), []).append(name)
+    return {
+        name
+        for names in alike.values()
+        if len(names) > 1 and any(map(_is_head, names))
+        for name in names
+    }
+
+
+def with_ties(
+    tensors: Mapping[str, TensorInfo], sums: Mapping[str, Sums], places: Mapping[str, object]
+) -> dict[str, TensorInfo]:
     """`tensors`, those that are stored once marked as such.
 
     A tensor is shared with an earlier one that lies in the same place; or, where one of the two is
@@ -28,16 +44,17 @@ def with_ties(tensors: Mapping[str, TensorInfo], sums: Mapping[str, Sums]) -> di
 
     Args:
         sums: of the tensors whose pieces all have one.
+        places: of the tensors whose pieces were not looked for: where each is said to lie.
     """
     found: dict[str, TensorInfo] = {}
-    places: dict[object, str] = {}
+    owners: dict[object, str] = {}
     matrices: dict[object, str] = {}
     for name, tensor in tensors.items():
-        pieces = tensor.parts or (tensor,)
-        place = tuple(
-            (piece.file.name, piece.record, piece.offset, piece.start) for piece in pieces
+        place = places.get(name) or tuple(
+            (piece.file.name, piece.record, piece.offset, piece.start)
+            for piece in tensor.parts or (tensor,)
         )
-        owner = places.setdefault((tensor.shape, tensor.dtype, place), name)
+        owner = owners.setdefault((tensor.shape, tensor.dtype, place), name)
         if owner == name and len(tensor.shape) == 2 and name in sums and _outside_layers(name):
             like = matrices.setdefault((tensor.shape, tensor.dtype, sums[name]), name)
             owner = like if _is_head(name) or _is_head(like) else name

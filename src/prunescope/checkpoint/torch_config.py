@@ -68,7 +68,7 @@ class _Plain:
         if isinstance(value, (list, tuple)):
             plain = (self.value(item, depth + 1) for item in value)
             return [item for item in plain if item is not _DROPPED]
-        if isinstance(value, Dict) or (isinstance(value, Call) and value.pairs):
+        if isinstance(value, Dict) or (isinstance(value, Call) and value.flat):
             return self.mapping(value.pairs, depth)
         if isinstance(value, Call) and isinstance(value.state, Dict):
             return self.configuration(value, value.state, depth)

@@ -1,40 +1,39 @@
 """Which tensors does a folder hold that several processes saved together?
 
 `torch.distributed.checkpoint.save` (FSDP, torchtune, torchtitan, accelerate) writes `.metadata` and
-files `__<rank>_<n>.distcp`. In those each piece of a tensor is a `torch.save` archive of its own
-(https://github.com/pytorch/pytorch/blob/main/torch/distributed/checkpoint/filesystem.py); with
-`SerializationFormat.SAFETENSORS` a file ends in one safetensors file of all its pieces instead.
+files `__<rank>_<n>.distcp`, which hold the pieces of tensors: see `distributed_pieces`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from math import prod
 
-from prunescope.checkpoint import safetensors, torch_zip
-from prunescope.checkpoint.budget import Budget
-from prunescope.checkpoint.distributed_metadata import Saved, SavedState, Stretch, read_metadata
+from prunescope.checkpoint.distributed_metadata import SavedState, read_metadata
+from prunescope.checkpoint.distributed_pieces import Listed, PieceReader
+from prunescope.checkpoint.dtypes import bytes_of
 from prunescope.checkpoint.folder import METADATA
-from prunescope.checkpoint.jsonfile import parse_object
-from prunescope.checkpoint.pieces import check_cover, joined
+from prunescope.checkpoint.pieces import LateParts, check_cover, joined
 from prunescope.checkpoint.state_names import model_names
 from prunescope.checkpoint.storage import File, Folder
-from prunescope.checkpoint.tied_pieces import Sums, with_ties
+from prunescope.checkpoint.tied_pieces import candidates, with_ties
 from prunescope.checkpoint.types import Contents, TensorInfo
-from prunescope.checkpoint.window import Window
 from prunescope.errors import CheckpointError
 
 FORMAT = "torch distributed"
-# The note that torch puts beside safetensors pieces: name → where it starts in the whole.
-_SHARDING = "DCP_SHARDING_INFO"
-_MAX_NOTE = 48 << 20
+# So many pieces of a model are all looked at before anything is said of it, some 0.2 ms each …
+MAX_LOOKED_AT = 20_000
+# … and of more than that no more than these: those that may be tied, and one of each tensor.
+_OF_MORE = 5_000
 
 
 def read(folder: Folder) -> tuple[Contents, dict[str, File]]:
     """The model's tensors, and the files that hold them by name.
 
-    Optimizer state and whatever else training saved is left out: see `state_names`.
+    Optimizer state and whatever else training saved is left out: see `state_names`. Of a model
+    with more than MAX_LOOKED_AT pieces most are taken as `.metadata` describes them: only asking
+    for them in `parts` shows whether they are so.
 
     Raises:
         CheckpointError: malformed, a file is missing or ends early, or a tensor's pieces do not
@@ -46,22 +45,75 @@ def read(folder: Folder) -> tuple[Contents, dict[str, File]]:
     if not names:
         others = "only what training keeps (optimizer)" if state.tensors else "no tensor"
         raise CheckpointError(metadata, f"lists no model: {others}")
-    reader = _Pieces(folder, metadata)
-    tensors = {name: _tensor(name, key, state, reader, metadata) for key, name in names.items()}
+    reader = PieceReader(folder, metadata)
+    listed = [_listed(name, key, state, metadata) for key, name in names.items()]
+    for pieces in listed:
+        reader.check_files(pieces)
+    tensors, late = _tensors(listed, reader)
     _check_ends(state, reader.files)
-    sums = {name: reader.sums[key] for key, name in names.items() if key in reader.sums}
-    return Contents(with_ties(tensors, sums), mixed=len(names) < len(state.tensors)), reader.files
+    is_mixed = len(names) < len(state.tensors)
+    return Contents(with_ties(tensors, reader.sums, late), mixed=is_mixed), reader.files
+
+
+def _tensors(
+    listed: list[Listed], reader: PieceReader
+) -> tuple[dict[str, TensorInfo], dict[str, object]]:
+    """The tensors, and where those are said to lie whose pieces were not all looked at."""
+    count = sum(len(pieces.boxes) for pieces in listed)
+    left = count if count <= MAX_LOOKED_AT else _OF_MORE
+    tied = candidates({pieces.name: (pieces.shape, pieces.dtype) for pieces in listed})
+    wholes = dict[str, TensorInfo]()
+    # First those of which each piece is wanted.
+    for pieces in listed:
+        if (count <= MAX_LOOKED_AT or pieces.name in tied) and len(pieces.boxes) <= left:
+            left -= len(pieces.boxes)
+            found = reader.pieces(pieces, len(pieces.boxes))
+            wholes[pieces.name] = joined(pieces.name, pieces.shape, pieces.dtype, found)
+    tensors = dict[str, TensorInfo]()
+    late = dict[str, object]()
+    for pieces in listed:
+        name = pieces.name
+        if name in wholes:
+            tensors[name] = wholes[name]
+            continue
+        parts = LateParts(len(pieces.boxes), partial(reader.pieces, pieces))
+        is_archive = False
+        if left > 0:
+            left -= 1
+            is_archive = parts[0].record is not None
+        tensors[name] = _late(pieces, parts, reader)
+        # All tensors of a safetensors file are said to lie where it begins.
+        late[name] = (*pieces.places, *pieces.boxes) if is_archive else name
+    return tensors, late
+
+
+def _late(pieces: Listed, parts: LateParts, reader: PieceReader) -> TensorInfo:
+    nbytes = bytes_of(pieces.dtype, prod(pieces.shape))
+    # torch's dtypes fill whole bytes.
+    assert nbytes is not None
+    first = pieces.places[0]
+    return TensorInfo(
+        pieces.name,
+        pieces.shape,
+        pieces.dtype,
+        reader.file(first.name),
+        first.offset,
+        nbytes,
+        parts=parts,
+    )
 
 
 def _check_ends(state: SavedState, files: Mapping[str, File]) -> None:
     """Raise CheckpointError for a file that ends early, be it in what is no part of the model."""
+    sizes = {name: file.size for name, file in files.items()}
     for place in state.places.values():
-        file = files.get(place.name)
-        if file is not None and place.offset + place.length > file.size:
-            raise CheckpointError(file, f"truncated: ends at byte {file.size} inside a piece")
+        size = sizes.get(place.name)
+        if size is not None and place.offset + place.length > size:
+            file = files[place.name]
+            raise CheckpointError(file, f"truncated: ends at byte {size} inside a piece")
 
 
-def _tensor(name: str, key: str, state: SavedState, reader: _Pieces, metadata: File) -> TensorInfo:
+def _listed(name: str, key: str, state: SavedState, metadata: File) -> Listed:
     saved = state.tensors[key]
     # A process without a share of the tensor saves an empty piece, or none: where all are empty,
     # one of them is enough.
@@ -71,89 +123,8 @@ def _tensor(name: str, key: str, state: SavedState, reader: _Pieces, metadata: F
         raise CheckpointError(metadata, f"tensor {name!r} has no pieces")
     # Before any is read: a stranger may list one many times.
     check_cover(name, saved.shape, boxes, metadata)
-    pieces, sums = [], []
-    for start, sizes in boxes:
-        place = state.places.get((key, start))
-        if place is None:
-            raise CheckpointError(metadata, f"tensor {name!r}: a piece of it is stored nowhere")
-        piece, crc = reader.piece(key, start, sizes, saved, place)
-        pieces.append(piece)
-        sums.append((start, crc))
-    if all(crc for _, crc in sums):
-        reader.sums[key] = tuple(sorted(sums))
-    return joined(name, saved.shape, saved.dtype, pieces)
-
-
-@dataclass
-class _Pieces:
-    """Finds pieces in the files of one folder; the safetensors header of each is read once.
-
-    Attributes:
-        sums: of the tensors whose pieces all state one.
-    """
-
-    folder: Folder
-    metadata: File
-    files: dict[str, File] = field(default_factory=dict)
-    headers: dict[str, _Header] = field(default_factory=dict)
-    sums: dict[str, Sums] = field(default_factory=dict)
-    budget: Budget = field(default_factory=Budget)
-
-    def piece(
-        self, key: str, start: tuple[int, ...], sizes: tuple[int, ...], saved: Saved, place: Stretch
-    ) -> tuple[TensorInfo, int]:
-        """One piece, and its CRC-32; 0 where that is not stated."""
-        file = self._file(place.name)
-        window = Window(file, place.offset, place.length)
-        if window.read(0, 4) == b"PK\x03\x04":
-            found, crc = torch_zip.read_tensor(window, key)
-        else:
-            window = Window(file, place.offset, file.size - place.offset)
-            found, crc = self._in_safetensors(window, key, start), 0
-        if found.dtype != saved.dtype or found.shape != sizes:
-            raise CheckpointError(
-                file,
-                f"tensor {key!r}: a piece is {found.dtype} {list(found.shape)}, "
-                f"{METADATA} says {saved.dtype} {list(sizes)}",
-            )
-        return replace(window.placed(found), start=start), crc
-
-    def _file(self, name: str) -> File:
-        if name not in self.files:
-            file = self.folder.file(name)
-            if not self.folder.has(name):
-                raise CheckpointError(self.metadata, f"file {name!r} is missing")
-            self.files[name] = file
-        return self.files[name]
-
-    def _in_safetensors(self, window: Window, key: str, start: tuple[int, ...]) -> TensorInfo:
-        if str(window) not in self.headers:
-            contents = self.budget.spend(window, safetensors.read(window))
-            note = contents.metadata.get(_SHARDING)
-            starts = parse_object(note.encode(), window, _SHARDING, _MAX_NOTE) if note else None
-            self.headers[str(window)] = _Header(window.start, contents.tensors, starts)
-        header = self.headers[str(window)]
-        if window.start != header.start:
-            raise CheckpointError(window, "holds safetensors pieces at two places")
-        if key not in header.tensors or not header.says(key, start):
-            raise CheckpointError(window, f"tensor {key!r}: its piece at {list(start)} is missing")
-        return header.tensors[key]
-
-
-@dataclass(frozen=True)
-class _Header:
-    """A safetensors file of pieces that begins at byte `start`, with its own note, if any."""
-
-    start: int
-    tensors: Mapping[str, TensorInfo]
-    starts: Mapping[str, Any] | None
-
-    def says(self, key: str, start: tuple[int, ...]) -> bool:
-        """Whether the piece begins there by the note too.
-
-        A process with two pieces of one tensor writes them under one name, and the last remains.
-        """
-        if self.starts is None:
-            return True
-        found = self.starts.get(key)
-        return isinstance(found, Mapping) and found.get("saved_offsets") == list(start)
+    places = [state.places.get((key, start)) for start, _ in boxes]
+    found = [place for place in places if place is not None]
+    if len(found) < len(places):
+        raise CheckpointError(metadata, f"tensor {name!r}: a piece of it is stored nowhere")
+    return Listed(name, key, saved.dtype, saved.shape, boxes, found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -41,7 +41,7 @@ class TensorInfo:
     record: int | None = None
     strides: tuple[int, ...] | None = None
     shared_with: str | None = None
-    parts: tuple[TensorInfo, ...] = ()
+    parts: Sequence[TensorInfo] = ()
     start: tuple[int, ...] | None = None
 
     @property
