@@ -19,6 +19,8 @@ from prunescope.errors import CheckpointError
 
 CONFIG = "config.json"
 T = TypeVar("T")
+# As Meta, Mistral, torchtitan and torchtune name it.
+_METAS = "tok_embeddings.weight"
 _PARTS = ": parts of tensors, as Meta saves them for several devices, are not read"
 
 
@@ -85,7 +87,9 @@ def _open(path: str, folder: Folder, name: str | None) -> Checkpoint:
 
 
 def _params(folder: Folder, tensors: Mapping[str, TensorInfo]) -> dict[str, Any]:
-    # Most models have a config.json, and no need of this reader.
+    # What other models have beside them may be any file of that name, and costs a request.
+    if _METAS not in tensors:
+        return {}
     from prunescope.checkpoint.params_file import read_params
 
     return read_params(folder, tensors)
