@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from prunescope.analysis.checks import Check
-from prunescope.analysis.compare import Comparison, ModuleComparison
-from prunescope.analysis.counts import Counts
-from prunescope.analysis.scan import Scan
-from prunescope.analysis.size import ModelSize
-from prunescope.analysis.verify import Verification
 from prunescope.report.messages import Messages
-from prunescope.report.verify import sentence
+
+if TYPE_CHECKING:
+    # Sizes are told without what comparisons need, which takes longer to import than they to read.
+    from prunescope.analysis.checks import Check
+    from prunescope.analysis.compare import Comparison, ModuleComparison
+    from prunescope.analysis.counts import Counts
+    from prunescope.analysis.scan import Scan
+    from prunescope.analysis.size import ModelSize
+    from prunescope.analysis.verify import Verification
 
 
 def analysis_json(comparison: Comparison, verification: Verification | None = None) -> str:
@@ -107,6 +109,8 @@ def _verification(found: Verification) -> dict[str, Any]:
 
 
 def _with_texts(findings: list[dict[str, Any]], check: Check, say: Messages) -> list[Any]:
+    from prunescope.report.verify import sentence
+
     pairs = zip(findings, check.findings, strict=True)
     return [row | {"text": sentence(one, say)} for row, one in pairs]
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from prunescope.architecture import Model
 from prunescope.errors import printable
 from prunescope.report.messages import Messages
+
+if TYPE_CHECKING:
+    from prunescope.architecture import Model
 
 
 def layer_ranges(layers: Iterable[int]) -> str:
