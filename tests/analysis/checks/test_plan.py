@@ -10,7 +10,8 @@ import torch
 
 from prunescope.analysis.expectation import Wanted
 from prunescope.errors import CheckpointError, PlanError
-from tests.support.pruning import State
+from tests.support.pruning import State, described, plan, prune_tiny
+from tests.support.tiny import tiny_folder
 from tests.support.verify import check, codes, failed, pruned_pair, spoilt, verified, without_record
 
 
@@ -93,6 +94,28 @@ def test_an_outlier_among_pruned_layers_is_noted_where_nothing_is_expected(
     (odd,) = [one for one in check(found, "target").findings if one.code == "outlier"]
     assert odd.layers == (2,)
     assert odd.values == {"space": "channels", "old": 20, "new": 7, "common": 10}
+
+
+def test_layers_that_a_plan_cuts_to_widths_of_their_own_are_at_target(tmp_path: Path) -> None:
+    ratios = {1: {"attention": 0.5, "mlp": 0.25}, 2: {"mlp": 0.5}}
+    base = described(tiny_folder(tmp_path / "m"))
+    prune_tiny(base, plan(layer_ratios=ratios)).save(tmp_path / "p")
+    found = verified(tmp_path / "p", tmp_path / "m")
+    assert failed(found) == set()
+    target = check(found, "target")
+    assert target.verdict == "pass"
+    # Of 20 channels 15 and 10; one layer alone lost a KV head.
+    assert [(one.code, one.layers, one.values) for one in target.findings] == [
+        ("cut_alike", (1,), {"space": "kv_heads", "old": 2, "new": 1}),
+        ("as_recorded", (1, 2), {"space": "channels", "least": 10, "most": 15}),
+    ]
+    # Seven are not what pruning.json has, and without it nobody knows which of the two is right.
+    folder = spoilt(tmp_path / "p", tmp_path / "x", channels(2, 7))
+    found = verified(folder, tmp_path / "m")
+    assert "record" in failed(found)
+    assert codes(found, "target", "warn") == {"outlier"}
+    folder = without_record(spoilt(tmp_path / "p", tmp_path / "y"))
+    assert codes(verified(folder, tmp_path / "m"), "target", "warn") == {"outlier"}
 
 
 def cut_hidden(state: State) -> dict[str, torch.Tensor]:

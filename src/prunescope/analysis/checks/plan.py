@@ -92,7 +92,14 @@ def _target(before: Layout, after: Layout, expected: Expectation) -> Iterator[Fi
             elif old and new is not None:
                 left[layer] = old, new
         if ratio is None:
-            yield from _outliers(space, left)
+            widths = {layer: new for layer, (_, new) in left.items()}
+            if len(set(widths.values())) > 1 and widths == _recorded(expected, group, space):
+                # A plan of which each layer has its own: what most keep says nothing then.
+                least, most = min(widths.values()), max(widths.values())
+                values: dict[str, str | int] = {"space": space, "least": least, "most": most}
+                yield Finding("pass", "as_recorded", values, tuple(widths))
+            else:
+                yield from _outliers(space, left)
             continue
         for layer, (old, new) in left.items():
             # The nearest whole number of units is as near as pruning comes.
@@ -107,6 +114,15 @@ def _counted(before: Layout, after: Layout, layers: Iterable[int], spaces: Seque
         if any(before.rows(n, space) != after.rows(n, space) for n in layers):
             return space
     return spaces[0]
+
+
+def _recorded(expected: Expectation, group: str, space: str) -> dict[int, int]:
+    """By layer the units that pruning.json says are left; none where the user says otherwise."""
+    if expected.source != "pruning.json" or expected.record is None:
+        return {}
+    groups = {n: layer[group] for n, layer in expected.record.layers.items() if group in layer}
+    cut = {n: of for n, of in groups.items() if of.removed and space in of.kept}
+    return {n: len(of.kept[space]) for n, of in cut.items()}
 
 
 def _outliers(space: str, left: dict[int, tuple[int, int]]) -> Iterator[Finding]:

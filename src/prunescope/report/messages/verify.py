@@ -65,6 +65,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "{space}: {old} → {new}, share to remove {ratio}",
     ),
     "why_cut_alike": ("{space}: {old} → {new}", "{space}: {old} → {new}"),
+    "why_as_recorded": (
+        "{space}: 每层与 pruning.json 一致, 保留 {least} 至 {most}",
+        "{space}: each layer as pruning.json has it, {least} to {most} left",
+    ),
     "why_outlier": (
         "{space}: {old} → {new}, 多数已剪枝层剩 {common}",
         "{space}: {old} → {new}, most pruned layers keep {common}",
