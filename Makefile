@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 SECONDS ?= 600
 
-# The oldest Python and a folder for what `make test-lowest` installs.
+# For `make test-lowest`: the oldest Python, for which all lowest versions have wheels, and its tools.
 OLDEST ?= python3.10
 LOWEST := .venv-lowest/bin
 
