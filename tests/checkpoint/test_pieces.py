@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prunescope.checkpoint.pieces import check_cover, joined
@@ -54,6 +54,7 @@ def test_it_agrees_with_painting_every_element(case: tuple[tuple[int, ...], list
     assert fits(shape, boxes) == painted(shape, boxes)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_way_of_cutting_a_whole_is_one(data: st.DataObject) -> None:
     shape = data.draw(st.tuples(*[st.integers(1, 6)] * data.draw(st.integers(1, 4))))

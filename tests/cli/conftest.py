@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.prune_command import base_model
-
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model for `llama3.py`, called tiny."""
+    # Here, for it imports torch, which most commands do without.
+    from tests.support.prune_command import base_model
+
     return base_model(tmp_path_factory.mktemp("model") / "tiny")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import torch
 import transformers
 from safetensors import safe_open
 
+from prunescope.analysis.trace.decoding import quantised
 from prunescope.checkpoint import open_checkpoint
+from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import ArchitectureError, CheckpointError
 from prunescope.interop.demo_source import find_gguf
 from prunescope.interop.gguf import check_architecture, check_shapes, read_tensors, unpermute
@@ -306,6 +309,23 @@ def test_tensors_and_config_must_agree(tiny: Path, change: dict[str, Any], cause
     checkpoint = open_checkpoint(tiny)
     with pytest.raises(CheckpointError, match=cause):
         check_shapes(checkpoint, read_tensors(checkpoint), CONFIG | change)
+
+
+def test_a_type_that_the_installed_library_does_not_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "t.gguf"
+    # Q8_0 (8): blocks of 32 in 34 bytes.
+    path.write_bytes(
+        file_of(tensors=tensor("output_norm.weight", (32,), 8), count=1, data=bytes(34))
+    )
+    monkeypatch.setattr(gguf, "GGMLQuantizationType", IntEnum("Older", {"F32": 0}))
+    checkpoint = open_checkpoint(path)
+    cause = "'output_norm.weight': Q8_0 is newer than the installed gguf$"
+    with pytest.raises(CheckpointError, match=cause):
+        read_tensors(checkpoint)
+    with WeightMap() as weights, pytest.raises(CheckpointError, match=cause):
+        quantised(weights, checkpoint.tensors["output_norm.weight"], {})
 
 
 def test_a_type_that_cannot_be_dequantised(tmp_path: Path) -> None:

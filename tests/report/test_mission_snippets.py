@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def test_step_4_draws_the_sparsity_of_each_layer(
     png = (analysed / "sparsity_visualization.png").read_bytes()
     assert png.startswith(b"\x89PNG\r\n\x1a\n")
     # 15 × 5 inches at 150 dots per inch, in the IHDR chunk.
-    assert (int.from_bytes(png[16:20]), int.from_bytes(png[20:24])) == (2250, 750)
+    assert struct.unpack(">II", png[16:24]) == (2250, 750)
     assert "Attention Q Projection" in capsys.readouterr().out
 
 

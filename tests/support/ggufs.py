@@ -48,13 +48,16 @@ def tiny_weights() -> tuple[Weights, Weights]:
 
 
 def add_tokenizer(writer: gguf.GGUFWriter) -> None:
-    """A byte-level BPE vocabulary of single characters and one merge, and what a config needs."""
-    tokens = ["<s>", "</s>", "ab", *map(chr, range(ord("A"), ord("A") + VOCAB - 3))]
+    """A byte-level BPE vocabulary of single characters and two merges, and what a config needs.
+
+    (transformers takes an array of one for its element.)
+    """
+    tokens = ["<s>", "</s>", "ab", "cd", *map(chr, range(ord("A"), ord("A") + VOCAB - 4))]
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_tokenizer_model("gpt2")
     writer.add_token_list(tokens)
     writer.add_token_types([gguf.TokenType.CONTROL] * 2 + [gguf.TokenType.NORMAL] * (VOCAB - 2))
-    writer.add_token_merges(["a b"])
+    writer.add_token_merges(["a b", "c d"])
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(1)
 

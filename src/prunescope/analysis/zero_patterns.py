@@ -17,7 +17,7 @@ from prunescope.extras import require
 if TYPE_CHECKING:
     import numpy as np
 else:
-    np = require("numpy", "weights")
+    np = require("numpy", "weights", "bitwise_count")
 
 # A wide matrix is counted in strips of as many columns, whole blocks of them.
 STRIP = 1 << 16

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from prunescope.checkpoint.types import TensorInfo
 
 Value: TypeAlias = "int | float | bool | str | tuple[int | float | bool, ...]"
-# transformers' (5.13 and later): layer → the keys in which it departs from the model's own.
+# transformers' (5.14 and later): layer → the keys in which it departs from the model's own.
 PER_LAYER = "per_layer_config"
 # Ours, in a layer's entry there: which answer to each question of its family's `kinds` it is.
 KINDS = "kinds"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +94,10 @@ def _recover(
     model = describe(open_checkpoint(path))
     teacher = describe(open_checkpoint(options["teacher"])) if options["teacher"] else None
     require("torch", "prune")
-    # Its warnings would come between our lines; its errors we report.
+    # Its warnings would come between our lines; its errors we report. PEFT imports bitsandbytes
+    # where it is, which on some processors warns of a kernel that it lacks.
     require("transformers", "prune").logging.set_verbosity_error()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
     from prunescope.data.sources import documents
     from prunescope.interop.devices import choose_device

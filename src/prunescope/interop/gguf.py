@@ -71,8 +71,11 @@ def read_tensors(
             target, heads = _place(source, name)
             data = np.frombuffer(weights.view(info), np.uint8)
             data = data.reshape(*info.shape[:-1], -1) if info.nbytes else data
+            dtype = gguf.GGMLQuantizationType.__members__.get(info.dtype)
+            if dtype is None:
+                cause = f"{info.dtype} is newer than the installed gguf"
+                raise CheckpointError(source.path, f"tensor {name!r}: {cause}")
             try:
-                dtype = gguf.GGMLQuantizationType[info.dtype]
                 values = gguf.dequantize(data, dtype).reshape(info.shape)
             except Exception as err:  # gguf raises what numpy does
                 raise CheckpointError(source.path, f"tensor {name!r}: {reason_of(err)}") from None

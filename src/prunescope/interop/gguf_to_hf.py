@@ -32,6 +32,7 @@ safetensors_numpy = require("safetensors.numpy", "demo")
 
 # What transformers' GGUF loading leaves behind, and no Llama config has.
 _NOT_CONFIG = ("_model_name_or_path", "quantization_config", "unk_token_id")
+_MARKS = ("bos_token", "eos_token", "pad_token")
 _NOT_TOKENIZER = ("backend", "is_local", "local_files_only", "name_or_path")
 
 
@@ -124,7 +125,7 @@ def read_config(source: Checkpoint, file: Path) -> dict[str, Any]:
 
 
 def _write_generation_config(folder: Path, config: Mapping[str, Any]) -> None:
-    keys = ("bos_token_id", "eos_token_id", "pad_token_id")
+    keys = [f"{mark}_id" for mark in _MARKS]
     marks = {key: config[key] for key in keys if config.get(key) is not None}
     version = {"transformers_version": transformers.__version__}
     _write_json(folder / "generation_config.json", {"_from_model_config": True} | marks | version)
@@ -146,6 +147,10 @@ def _write_tokenizer(
                     pre_tokenizers.ByteLevel(add_prefix_space=False),
                 ]
             )
+        for mark in _MARKS:
+            # transformers 5.14 takes its own defaults for those of the file.
+            if config.get(f"{mark}_id") not in (None, getattr(tokenizer, f"{mark}_id")):
+                setattr(tokenizer, mark, tokenizer.convert_ids_to_tokens(config[f"{mark}_id"]))
         tokenizer.save_pretrained(folder)
     except Exception as err:  # tokenizers raises plain Exception
         raise CheckpointError(source.path, f"no usable tokenizer ({reason_of(err)})") from None

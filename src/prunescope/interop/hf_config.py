@@ -1,6 +1,6 @@
 """Which config.json describes these shapes? One for all layers, or `per_layer_config`.
 
-transformers (5.13 and later) describes layers that differ in `per_layer_config`, a sparse map
+transformers (5.14 and later) describes layers that differ in `per_layer_config`, a sparse map
 from layer to the attributes in which it departs from the model's own
 (https://github.com/huggingface/transformers/tree/main/src/transformers/integrations/heterogeneity).
 Its stock models do not build such layers; `carried/modeling_prunescope.py` does, and `auto_map`

@@ -41,6 +41,8 @@ def with_adapters(
         bias="none",
         task_type="CAUSAL_LM",
     )
+    # "" by default, and before 0.21 PEFT asks the hub for a model of that name when it saves.
+    network.name_or_path = None
     with warnings.catch_warnings():
         # PEFT asks transformers by names that transformers will forget.
         warnings.simplefilter("ignore", FutureWarning)

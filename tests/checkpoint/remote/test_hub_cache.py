@@ -28,6 +28,7 @@ def sharded(root: Path, hub: Hub) -> Path:
     write_sharded(folder, llama_shapes(SMALL), 3, write_safetensors, "safetensors")
     (folder / "config.json").write_text(json.dumps(SMALL.config()))
     hub.models["org/sharded"] = Model(folder, revisions=("main", "v1.0"))
+    hub.part_hosts()
     return folder
 
 

@@ -92,6 +92,7 @@ def test_a_hub_that_is_not_there_is_named(hub: Hub, monkeypatch: pytest.MonkeyPa
 
     with monkeypatch.context() as patch:
         set_endpoint(patch, hub.site.url)
+        hub.part_hosts()
         snapshot_download("org/small")
     assert refused("hf://org/small") == f"{message}; HF_HUB_OFFLINE=1 reads what is in the cache"
 

@@ -35,7 +35,7 @@ def test_the_first_error_in_order_is_raised_and_what_has_not_begun_is_left() -> 
     def fail(n: int) -> Callable[[], None]:
         def call() -> None:
             begun.append(n)
-            time.sleep(0.1 if n == 0 else 0)
+            time.sleep(0.1 if n == 0 else 0.01)
             raise ValueError(str(n))
 
         return call

@@ -11,7 +11,6 @@ import pytest
 
 from prunescope.cli.report import subcommand
 from prunescope.cli.run import run
-from tests.support import traces
 from tests.support.browser import chromium
 from tests.support.sparse import LlamaShape, llama_shapes, write_model
 
@@ -39,6 +38,9 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two pruned models with pruning.json, and what was measured of all three."""
+    # Here, for it imports torch.
+    from tests.support import traces
+
     folder = tmp_path_factory.mktemp("several")
     before = traces.original(folder / "original")
     names = {"original": 10.0, "half": 40.0, "most": 400.0}

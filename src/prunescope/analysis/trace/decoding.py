@@ -141,11 +141,14 @@ def _scales(
 
 def _ggml_blocks(weights: WeightMap, info: TensorInfo) -> Decode:
     gguf = require("gguf", "gguf")
+    kind = gguf.GGMLQuantizationType.__members__.get(info.dtype)
+    if kind is None:
+        cause = f"{info.dtype} is newer than the installed gguf"
+        raise CheckpointError(info.file, f"tensor {info.name!r}: {cause}")
     raw = np.frombuffer(weights.view(info), np.uint8).reshape(info.shape[0], -1)
 
     def decode(rows: Any) -> Array:
         try:
-            kind = gguf.GGMLQuantizationType[info.dtype]
             values: Array = gguf.dequantize(raw[rows], kind)
         except Exception as err:  # gguf raises what numpy does
             cause = f"tensor {info.name!r}: {first_line(err)}"

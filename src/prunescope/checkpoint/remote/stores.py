@@ -169,11 +169,13 @@ def _size(info: dict[str, Any]) -> int | None:
 
 def _store(text: str, place: str) -> tuple[Store, str]:
     fsspec = require("fsspec", "remote")
+    # Before 2024.3 it is not in the package's own namespace.
+    url_to_fs = require("fsspec.core", "remote").url_to_fs
     protocol = text.partition("://")[0].lower()
     if protocol not in {*fsspec.available_protocols()}:
         raise CheckpointError(place, f"{protocol}:// is no protocol that fsspec knows")
     try:
-        fs, path = within(patience(0), partial(fsspec.url_to_fs, text))
+        fs, path = within(patience(0), partial(url_to_fs, text))
     except ImportError:
         registry = require("fsspec.registry", "remote")
         package = registry.known_implementations[protocol]["class"].partition(".")[0]

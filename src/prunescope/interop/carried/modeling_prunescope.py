@@ -1,6 +1,6 @@
 """How are layers of different shapes built? Each from its own entry of `per_layer_config`.
 
-This file lies beside a pruned model, so that transformers (5.13 or later) loads it with
+This file lies beside a pruned model, so that transformers (5.14 or later) loads it with
 `AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)`. It needs nothing else.
 
 transformers reads `per_layer_config` of config.json into the config of each layer, but its stock
