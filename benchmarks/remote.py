@@ -5,7 +5,9 @@ python benchmarks/remote.py
 A hub and its content network on loopback serve sparse models with true headers: Llama-3-8B in 4
 shards and a 70B model in 30. Each client opens each model five times, in turns, and the median
 time counts; every request has a round trip of 0 or 50 ms, which the servers wait before they
-answer. Downloads of the shard index go to an empty cache each time.
+answer. Downloads of the shard index go to an empty cache each time. Then whole processes, Python's
+start included: `prunescope size` beside huggingface_hub's parser of safetensors metadata, called in
+one line.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -55,6 +58,8 @@ def main() -> None:
                 hub.models[model] = Model(folder)
             for seconds in ROUND_TRIPS:
                 measure(hub, root, seconds)
+            for seconds in ROUND_TRIPS:
+                whole_processes(hub, root, seconds)
 
 
 def measure(hub: Hub, root: Path, round_trip: float) -> None:
@@ -96,6 +101,34 @@ def measure(hub: Hub, root: Path, round_trip: float) -> None:
             f"  huggingface_hub / prunescope: requests {ratios[1]:.2f}, bytes {ratios[2]:.2f}, "
             f"seconds {ratios[0]:.2f}"
         )
+
+
+def whole_processes(hub: Hub, root: Path, round_trip: float) -> None:
+    """Seconds from starting Python to its end, medians."""
+    hub.round_trip = round_trip
+    parser = (
+        "import sys; from huggingface_hub import get_safetensors_metadata as read; "
+        "print(sum(read(sys.argv[1]).parameter_count.values()))"
+    )
+    commands = {
+        "prunescope size": [str(Path(sys.executable).parent / "prunescope"), "size"],
+        "huggingface_hub": [sys.executable, "-c", parser],
+    }
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    for model in MODELS:
+        taken: dict[str, list[float]] = {name: [] for name in commands}
+        # The first turn compiles modules.
+        for turn in range(RUNS + 1):
+            for name, command in commands.items():
+                forget(hub, root)
+                start = time.perf_counter()
+                subprocess.run(
+                    [*command, model], env=environment, stdout=subprocess.DEVNULL, check=True
+                )
+                if turn:
+                    taken[name].append(time.perf_counter() - start)
+        told = ", ".join(f"{name} {median(seconds):.3f} s" for name, seconds in taken.items())
+        print(f"{model}, whole process, round trip {1000 * round_trip:.0f} ms: {told}")
 
 
 def forget(hub: Hub, root: Path) -> None:
