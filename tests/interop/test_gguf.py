@@ -280,7 +280,7 @@ def test_without_a_tokenizer_it_is_refused(tiny: Path, tmp_path: Path) -> None:
     assert not (folder / "model.safetensors").exists()
 
 
-@pytest.mark.parametrize("name", ["blk.0.ffn_gate_exps.weight", "rope_freqs.weight", "blk.x.a"])
+@pytest.mark.parametrize("name", ["blk.0.ffn_gate_exps.weight", "rope_freq.weight", "blk.x.a"])
 def test_a_tensor_without_a_place_is_refused(tmp_path: Path, name: str) -> None:
     path = write_gguf(tmp_path / "t.gguf", {name: np.zeros((2, 32), np.float32)})
     with pytest.raises(CheckpointError, match="no place for the GGUF tensor"):

@@ -13,8 +13,10 @@ from transformers import AutoModelForCausalLM, Qwen2Config
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from prunescope.checkpoint import open_checkpoint
-from prunescope.errors import PrunescopeError
+from prunescope.errors import CheckpointError, PrunescopeError
+from prunescope.interop.convert import convert
 from prunescope.interop.gguf_export import export_gguf
+from tests.support.ggufs import add_tokenizer, tiny_weights, write_gguf
 from tests.support.pruning import described, edit_weights, plan, prune_tiny
 from tests.support.tiny import BIASES, SHAPE, edit_json, tiny_folder, tiny_network, tiny_tokenizer
 
@@ -145,6 +147,29 @@ def test_llama_3s_frequencies_are_those_of_transformers(tmp_path: Path) -> None:
     plain = 1 / 500000.0 ** (torch.arange(0, 8, 2) / 8)
     np.testing.assert_allclose(tensors["rope_freqs.weight"], (plain / scaled).numpy(), rtol=1e-6)
     assert tensors["rope_freqs.weight"].max() == pytest.approx(8.0)
+
+
+def test_llama_3s_frequencies_come_back_from_their_factors(tmp_path: Path) -> None:
+    # As of every released Llama since 3.1: of the factors alone nobody could tell.
+    rope = LLAMA3 | {"original_max_position_embeddings": 8192, "factor": 32.0}
+    network = tiny_network(rope_parameters=rope)
+    export_gguf(tiny_folder(tmp_path / "model", network), tmp_path / "m.gguf", "f32")
+    convert(tmp_path / "m.gguf", tmp_path / "back")
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "back")
+    assert again.config.rope_parameters == network.config.rope_parameters
+    ids = torch.arange(1, 200)[None]
+    with torch.no_grad():
+        assert torch.equal(again(ids).logits, network.eval()(ids).logits)
+
+
+@pytest.mark.parametrize("factors", [[1, 1, 2, 9], [1, 2, 8, 4], [1, 1, 8]])
+def test_other_factors_are_refused_as_no_scaling_that_has_a_name(
+    tmp_path: Path, factors: list[float]
+) -> None:
+    weights = tiny_weights()[0] | {"rope_freqs.weight": np.array(factors, np.float32)}
+    file = write_gguf(tmp_path / "m.gguf", weights, extra=add_tokenizer)
+    with pytest.raises(CheckpointError, match=r"a RoPE scaling other than Llama 3\.1's"):
+        convert(file, tmp_path / "out")
 
 
 def test_the_tokenizer_comes_along(tmp_path: Path) -> None:

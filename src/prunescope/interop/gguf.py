@@ -16,6 +16,7 @@ from prunescope.checkpoint.gguf_config import KINDS, PER_LAYER
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import ArchitectureError, CheckpointError
 from prunescope.extras import require
+from prunescope.interop.gguf_factors import FACTORS
 
 if TYPE_CHECKING:
     import gguf
@@ -68,6 +69,10 @@ def read_tensors(
     found = {}
     with WeightMap() as weights:
         for name, info in source.tensors.items():
+            if name == FACTORS:
+                # Of config.json's making.
+                tick()
+                continue
             target, heads = _place(source, name)
             data = np.frombuffer(weights.view(info), np.uint8)
             data = data.reshape(*info.shape[:-1], -1) if info.nbytes else data

@@ -48,9 +48,15 @@ def rope_factors(checkpoint: Checkpoint) -> np.ndarray[Any, np.dtype[np.float32]
         return None
     config = checkpoint.config
     dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    return llama3_factors(dim, float(rope.get("rope_theta", 10000.0)), rope)
+
+
+def llama3_factors(
+    dim: int, base: float, rope: Mapping[str, Any]
+) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """[dim / 2] float32: the factors of heads of `dim` rows by the scaling `rope`."""
     low, high = float(rope["low_freq_factor"]), float(rope["high_freq_factor"])
     context, factor = float(rope["original_max_position_embeddings"]), float(rope["factor"])
-    base = float(rope.get("rope_theta", 10000.0))
     factors = []
     for index in range(0, dim, 2):
         wave = 2 * math.pi * base ** (index / dim)

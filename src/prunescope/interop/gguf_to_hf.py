@@ -19,6 +19,7 @@ from prunescope.errors import CheckpointError
 from prunescope.extras import require
 from prunescope.interop.gguf import check_architecture, check_shapes, read_tensors, reason_of
 from prunescope.interop.gguf_deci import write_keys_as_llama
+from prunescope.interop.gguf_factors import scaling_of
 from prunescope.steps import Progress, silent
 
 if TYPE_CHECKING:
@@ -115,13 +116,22 @@ def read_config(source: Checkpoint, file: Path) -> dict[str, Any]:
     if is_deci:
         keys = (*COUNTS.values(), PER_LAYER)
         values |= {key: source.config[key] for key in keys if key in source.config}
+    rope = dict(values.get("rope_parameters", {}))
     # transformers before 5 knows no rope_parameters, and would take its default of 10000.
-    theta = values.get("rope_parameters", {}).get("rope_theta")
+    theta = rope.get("rope_theta")
+    rope |= scaling_of(source, _head_dim(config), float(theta or 10000.0))
+    if rope:
+        values["rope_parameters"] = rope
     return values | {
         "architectures": ["LlamaForCausalLM"],
         "dtype": "float32",
         "rope_theta": theta,
     }
+
+
+def _head_dim(config: transformers.PreTrainedConfig) -> int:
+    dim = getattr(config, "head_dim", None)
+    return int(dim or config.hidden_size // config.num_attention_heads)
 
 
 def _write_generation_config(folder: Path, config: Mapping[str, Any]) -> None:
