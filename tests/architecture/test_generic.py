@@ -162,7 +162,9 @@ def test_every_name_has_one_place(names: list[str]) -> None:
 
 
 def test_of_a_hundred_stacks_the_largest_are_layers() -> None:
-    names = [f"s{s}.{n}.{m}.weight" for s in range(100) for n in range(2) for m in range(s % 3 + 1)]
+    names = [
+        f"s{s}.{n}.m{m}.weight" for s in range(100) for n in range(2) for m in range(s % 3 + 1)
+    ]
 
     family = generic_family(names)
 
