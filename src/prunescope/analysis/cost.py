@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
 
-from prunescope.analysis.axes import layout, stated_kinds, whole
+from prunescope.analysis.axes import layout, stated_kinds, stated_of, whole
 from prunescope.analysis.devices import Device
 from prunescope.analysis.tabular import Tabular, flat
-from prunescope.analysis.windows import keys
 from prunescope.architecture import Model, Module, Role, describe, refuse_generic
 from prunescope.architecture.roles import MATRICES
+from prunescope.architecture.windows import slides
 from prunescope.checkpoint import Checkpoint, TensorInfo
 from prunescope.checkpoint.numbered import refuse_shard
 from prunescope.errors import ArchitectureError
@@ -216,7 +216,7 @@ def cost(checkpoint: Checkpoint, workload: Workload | None = None) -> Cost:
         cached = shapes.rows(layer, "kv_heads") or queries
         if stated_kinds(model, layer).get("attention", "heads") != "heads":
             continue
-        seen = keys(model, layer, place, workload.context)
+        seen = _keys(model, layer, place, workload.context)
         per_token += 2 * cached
         per_sequence += seen * 2 * cached
         # Scores have the queries' dimension, and so have weighted sums.
@@ -267,3 +267,9 @@ def _stored(checkpoint: Checkpoint, modules: list[Module]) -> int:
             name = tensor.shared_with or tensor.name
             owners[name] = checkpoint.tensors.get(name, tensor)
     return sum(tensor.nbytes for tensor in owners.values())
+
+
+def _keys(model: Model, layer: int, place: int, context: int) -> int:
+    """How many of `context` tokens the layer at `place` attends to and keeps."""
+    window = stated_of(model, "sliding_window", layer)
+    return min(context, window) if window is not None and slides(model.config, place) else context

@@ -11,7 +11,9 @@ import transformers as hf
 from safetensors.torch import load_file, save_file
 
 from prunescope.analysis.cost import Workload, cost
+from prunescope.architecture import describe
 from prunescope.checkpoint import open_checkpoint
+from prunescope.interop.hf_config import Change, config_for, lengths_of
 from tests.support.families import family_folder
 
 LAYERS, WINDOW, CONTEXT = 7, 16, 48
@@ -58,3 +60,17 @@ def test_without_layer_types_it_follows_from_the_type(tmp_path: Path, case: str)
 
     seen = sum(WINDOW if kind == "sliding_attention" else CONTEXT for kind in kinds)
     assert found.kv_bytes * LAYERS == seen * found.kv_bytes_per_token
+
+
+@pytest.mark.parametrize("case", ["gemma2", "cohere2", "qwen2"])
+def test_layers_that_are_left_keep_their_kinds(tmp_path: Path, case: str) -> None:
+    folder = of_seven_layers(family_folder(case, tmp_path), CASES[case])
+    kinds = hf.AutoConfig.from_pretrained(folder).layer_types
+    model, left = describe(open_checkpoint(folder)), [0, 3, 5, 6]
+    lengths = {at: n for at, n in lengths_of(model).items() if at[0] < len(left)}
+
+    config = config_for(model, lengths, Change(layers=left))
+
+    made = hf.CONFIG_MAPPING[case](**{k: v for k, v in config.items() if k != "model_type"})
+    assert made.layer_types == [kinds[layer] for layer in left]
+    assert made.layer_types != kinds[: len(left)]
