@@ -34,6 +34,9 @@ class Layout:
     shape: tuple[int, ...]
     dtype: str
 
+    def __str__(self) -> str:
+        return f"{self.dtype} weight of {list(self.shape)}"
+
 
 @dataclass(frozen=True, slots=True)
 class Module:
