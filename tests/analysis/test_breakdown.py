@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from safetensors.torch import load_file
+
 from prunescope.analysis.breakdown import Part, breakdown, by_component
 from prunescope.analysis.counts import Counts
 from prunescope.architecture import Model, describe
 from prunescope.checkpoint import open_checkpoint
+from tests.support.families import family_folder
 from tests.support.sparse import SMOLLM2, LlamaShape, llama_shapes, write_safetensors
 
 # Hidden 8, 12 channels, 4 heads and 2 KV heads of 2 rows, 10 tokens; bf16.
@@ -58,3 +61,15 @@ def test_tied_weights_count_where_they_are_stored(tmp_path: Path) -> None:
     assert by_component(parts)["embedding"].original == 49152 * 576 * 2
     assert "head" not in by_component(parts)
     assert sum(p.parameters.original for p in parts) == 134_515_008
+
+
+def test_a_fused_projection_counts_where_its_parts_would(tmp_path: Path) -> None:
+    folder = family_folder("phi3", tmp_path)
+    state = load_file(folder / "model.safetensors")
+    model = describe(open_checkpoint(folder))
+
+    found = {part.component: part.parameters.original for part in breakdown(model, model)}
+
+    assert found["attention"] == sum(t.numel() for n, t in state.items() if ".self_attn." in n)
+    assert found["mlp"] == sum(t.numel() for n, t in state.items() if ".mlp." in n)
+    assert "other" not in found

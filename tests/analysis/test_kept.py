@@ -10,11 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prunescope.analysis.cost import Workload
 from prunescope.analysis.kept import Kept, KeptUnits, kept_units
+from prunescope.analysis.overview import Question, overview
 from prunescope.analysis.record import read_record
 from prunescope.architecture import describe
 from prunescope.checkpoint import open_checkpoint
 from tests.support import traces
+from tests.support.tiny import tiny_folder
+from tests.support.traces import state_of, with_state
 from tests.support.verify import without_record
 
 
@@ -107,3 +111,27 @@ def test_shares_add_up_to_what_is_kept(total: int, most: int, data: st.DataObjec
     sizes = [sum(unit * bins // total == b for unit in range(total)) for b in range(bins)]
     assert round(sum(s * n for s, n in zip(shares, sizes, strict=True))) == len(kept)
     assert all(0 <= share <= 1 for share in shares)
+
+
+def test_layers_that_moved_up_are_told_by_the_comparison(tmp_path: Path) -> None:
+    before = tiny_folder(tmp_path / "before")
+    state, left = state_of(before), [0, 3]
+    kept = {
+        name.replace(f".{layer}.", f".{number}."): tensor
+        for number, layer in enumerate(left)
+        for name, tensor in state.items()
+        if f".layers.{layer}." in name
+    }
+    kept |= {name: tensor for name, tensor in state.items() if ".layers." not in name}
+    after = with_state(before, tmp_path / "after", kept)
+    record = {"schema": "prunescope.pruning/1", "parameters": {"original": 1, "pruned": 1},
+              "layers": {}, "kept_layers": left}  # fmt: skip
+    (after / "pruning.json").write_text(json.dumps(record))
+
+    (model,) = overview(
+        open_checkpoint(before), [open_checkpoint(after)], Question(Workload())
+    ).models
+
+    assert {u.layer: u.left == u.original for u in model.kept.units} == {
+        0: True, 1: False, 2: False, 3: True,
+    }  # fmt: skip

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -15,6 +17,8 @@ from torch.distributed.checkpoint.filesystem import FileSystemWriter, Serializat
 from torch.distributed.checkpoint.metadata import MetadataIndex
 
 from prunescope.analysis.scan import FileScan, scan
+from prunescope.checkpoint import pickled_pieces
+from prunescope.checkpoint.pickle_places import pickles_in
 from tests.support.archives import torch_file
 from tests.support.pickles import Reduced, called
 from tests.support.scans import dangerous
@@ -104,6 +108,25 @@ def test_a_list_of_pieces_does_not_hide_the_file_they_lie_in(tmp_path: Path) -> 
     found = by_name(tmp_path)
     assert dangerous(found["pytorch_model.bin"]) == {"os.system"}
     assert dangerous(found["x.distcp"]) == {"os.popen"}
+
+
+def test_a_file_that_many_lengths_are_listed_of_is_read_once(tmp_path: Path) -> None:
+    saved(tmp_path, STATE, serialization_format=SerializationFormat.SAFETENSORS)
+    folder = tmp_path / "more"
+    shutil.copytree(tmp_path, folder)
+
+    def longer(places: Any) -> None:
+        index, place = next((i, p) for i, p in places.items() if i.fqn == "w")
+        for n in range(50):
+            places[replace(index, fqn=f"w{n}")] = replace(place, length=place.length + n)
+
+    edit(folder, longer)
+    with patch.object(pickled_pieces, "pickles_in", wraps=pickles_in) as once:
+        scan(tmp_path / "__0_0.distcp")
+    with patch.object(pickled_pieces, "pickles_in", wraps=pickles_in) as often:
+        scan(folder / "__0_0.distcp")
+    # The number that was saved too, and all tensors together.
+    assert once.call_count == often.call_count == 2
 
 
 LIES: dict[str, tuple[Any, str]] = {

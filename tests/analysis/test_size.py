@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from errno import EACCES
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import torch
@@ -135,3 +138,26 @@ def test_a_log_folder_without_models_says_so(tmp_path: Path) -> None:
         pruned_models(tmp_path)
     with pytest.raises(CheckpointError, match="no such folder: prune a model first"):
         pruned_models(tmp_path / "prune_log")
+
+
+def refused(*_: object) -> NoReturn:
+    raise PermissionError(EACCES, "Permission denied")
+
+
+def test_a_folder_that_may_not_be_looked_into_has_no_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = open_checkpoint(model(tmp_path / "m"))
+    (tmp_path / "m" / "locked").mkdir()
+    walk = os.walk
+    # Root may read whatever the mode of a folder is.
+    with monkeypatch.context() as only:
+        only.setattr(Path, "is_file", refused)
+        assert measure(checkpoint).folder_bytes is None
+    with monkeypatch.context() as only:
+        only.setattr(os, "walk", lambda top, onerror: (onerror(PermissionError()), walk(top))[1])
+        assert measure(checkpoint).folder_bytes is None
+    assert measure(checkpoint).weight_bytes == weights_of()
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(CheckpointError, match=r"cannot be read \(Permission denied\)$"):
+        pruned_models(tmp_path)

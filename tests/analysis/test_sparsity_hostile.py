@@ -99,3 +99,13 @@ def test_without_numpy_one_line_says_what_to_install(tmp_path: Path) -> None:
     assert done.stderr == (
         "error: numpy is not installed: run  pip install 'prunescope[weights]'\n"
     )
+
+
+def test_a_model_of_buffers_alone_has_no_zeros(tmp_path: Path) -> None:
+    buffer = "model.layers.0.self_attn.rotary_emb.inv_freq"
+    save_file({buffer: torch.zeros(4)}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+
+    found = sparsity(open_checkpoint(tmp_path))
+
+    assert (found.tensors, found.total.zeros.total, found.total.zeros.ratio) == ((), 0, 0)

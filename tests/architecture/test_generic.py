@@ -159,3 +159,16 @@ def test_every_name_has_one_place(names: list[str]) -> None:
     found = [family.locate(name) for name in names]
     assert None not in found
     assert len(set(found)) == len(names)
+
+
+def test_of_a_hundred_stacks_the_largest_are_layers() -> None:
+    names = [
+        f"s{s}.{n}.m{m}.weight" for s in range(100) for n in range(2) for m in range(s % 3 + 1)
+    ]
+
+    family = generic_family(names)
+
+    # 33 stacks have three modules in a layer and 33 two; the names are all there yet.
+    assert len(family.stacks) == 64
+    assert all(len(stack.layer) > 1 for stack in family.stacks)
+    assert all(family.locate(name) for name in names)

@@ -132,6 +132,19 @@ def test_what_cannot_be_taken_apart_is_refused_with_what_to_do(
     assert "\n" not in str(caught.value)
 
 
+def test_stacks_of_more_experts_than_any_model_has_are_refused(tmp_path: Path) -> None:
+    # 19 layers of 4096 experts, a gate and an up each: 155,648 tensors from 160 KB of weights.
+    shapes = {
+        f"model.layers.{n}.mlp.experts.gate_up_proj": torch.zeros(4096, 2, 1, dtype=torch.uint8)
+        for n in range(19)
+    }
+    save_file(shapes, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"model_type": "qwen3_moe"}')
+
+    with pytest.raises(ArchitectureError, match="more experts in its stacked tensors than any"):
+        describe(open_checkpoint(tmp_path))
+
+
 def test_pieces_of_a_stack_are_to_be_put_together_first(tmp_path: Path) -> None:
     files, state = saved(tmp_path / "files", "qwen3_moe")
     checkpoint = open_checkpoint(in_memory(tmp_path / "memory", state, files))

@@ -110,6 +110,19 @@ def test_a_hostile_file_is_refused_in_one_line(tmp_path: Path, case: str) -> Non
     assert str(caught.value).isprintable()
 
 
+def test_an_empty_array_of_no_layers_says_nothing(tmp_path: Path) -> None:
+    keys = (
+        key("general.architecture", 8, text("llama"))
+        + key("llama.block_count", 4, bytes(4))
+        + array("llama.feed_forward_length", 4, 0)
+    )
+    path = tmp_path / "none.gguf"
+    path.write_bytes(file_of(keys, 3, tensor("t", (8,)), 1, bytes(32)))
+
+    # Neither count is one that a model can have; the head is tied where there is none.
+    assert open_checkpoint(path).config == {"model_type": "llama", "tie_word_embeddings": True}
+
+
 def test_a_text_beyond_the_bound_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "hostile.gguf"
     path.write_bytes(file_of(key("a", 8, struct.pack("<Q", 20 << 20)), 1))

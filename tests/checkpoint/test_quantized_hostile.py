@@ -98,8 +98,17 @@ HOSTILE = {
     ),
     "packed of a book": (PACKED, {"weight_shape": torch.ones(99).long()}, "at most 16 bytes"),
     "packed with too many scales": (PACKED, {"weight_scale": zeros(9, 2)}, "weight_scale.*fits no"),
+    "4 bits of more elements than a float counts": (
+        BNB4,
+        {NF4: state(shape=[2**31 - 1] * 99)},
+        "weight' of shape .256, 1., which fits no",
+    ),
     "FP8 with too many scales": (FP8, {"weight_scale_inv": zeros(9, 2)}, "scale_inv.*fits no"),
-    "FP8 with no scales": (FP8, {"weight_scale_inv": zeros(0, 2)}, "scale_inv.*fits no"),
+    "FP8 with no scales": (
+        FP8,
+        {"weight_scale_inv": zeros(0, 2)},
+        r"scale_inv.*fits no FP8 weight of \[8, 64\]$",
+    ),
     "FP8 with scales of four axes": (FP8, {"weight_scale_inv": zeros(1, 1, 1, 1)}, "fits no"),
     "NVFP4 with other scales": (NVFP4, {"weight_scale": zeros(8, 3, dtype=F8)}, "do not fit tog"),
     "NVFP4 of three axes": (NVFP4, {"weight_packed": zeros(2, 4, 32, dtype=U8)}, "of shape"),

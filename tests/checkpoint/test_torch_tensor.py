@@ -57,6 +57,8 @@ def test_subclasses_and_parameters_are_their_memory(tmp_path: Path, zipped: bool
 ODD: dict[str, tuple[Callable[[], torch.Tensor], str]] = {
     "meta": (lambda: torch.ones(2, device="meta"), "is a meta tensor: it was saved without data"),
     "sparse": (lambda: torch.eye(3).to_sparse(), "is sparse: save it dense"),
+    "conjugated": (lambda: torch.ones(3, dtype=torch.cfloat).conj(), "is conjugated or negated"),
+    "negated": (lambda: torch.ones(3, dtype=torch.cfloat).conj().imag, "is conjugated or negated"),
     "sparse rows": (lambda: torch.eye(3).to_sparse_csr(), "is sparse: save it dense"),
     "quantized": (
         lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),

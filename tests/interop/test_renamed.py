@@ -243,6 +243,38 @@ def test_a_tensor_of_nobody_is_refused(tmp_path: Path) -> None:
         convert(folder, tmp_path / "out")
 
 
+@pytest.mark.parametrize("generation", ["Llama 1", "Llama 2"])
+def test_the_frequencies_that_meta_saved_are_no_weights(tmp_path: Path, generation: str) -> None:
+    # gguf-py/gguf/tensor_mapping.py of llama.cpp: `llama-pth` has them for the model or each layer.
+    places = [f"layers.{n}.attention.inner_attention." for n in range(4)]
+    freqs = {f"{p}rope.freqs": torch.ones(4) for p in places if generation == "Llama 1"}
+    freqs |= {"rope.freqs": torch.ones(4)}
+    source = tiny_folder(tmp_path / "m")
+    plain = open_checkpoint(respelt(source, tmp_path / "p", "Meta"))
+    folder = respelt(source, tmp_path / "t", "Meta")
+    file = folder / "consolidated.00.pth"
+    torch.save(torch.load(file) | freqs, file)
+
+    found = compare(plain, open_checkpoint(folder))
+    assert found.parameters.original == found.parameters.pruned == plain.parameters
+    assert trace(plain, open_checkpoint(folder)).ok
+    assert not any(c.verdict == "fail" for c in verify(open_checkpoint(folder), plain).checks)
+    convert(folder, tmp_path / "out")
+    made = load_file(tmp_path / "out" / "model.safetensors")
+    assert made.keys() == load_file(tmp_path / "m" / "model.safetensors").keys()
+
+
+@pytest.mark.parametrize("missing", ["tok_embeddings.weight", "layers.1.feed_forward.w1.weight"])
+def test_what_its_config_is_told_by_has_to_be_there(tmp_path: Path, missing: str) -> None:
+    folder = respelt(tiny_folder(tmp_path / "m"), tmp_path / "t", "Meta")
+    file = folder / "consolidated.00.pth"
+    torch.save({n: t for n, t in torch.load(file).items() if n != missing}, file)
+    (folder / "config.json").write_text('{"num_attention_heads": 4, "hidden_size": 24}')
+
+    with pytest.raises(CheckpointError, match=r"^[^\n]*: lacks its [^\n]*$"):
+        convert(folder, tmp_path / "out")
+
+
 def test_parts_for_several_devices_are_told_for_what_they_are(tmp_path: Path) -> None:
     folder = respelt(tiny_folder(tmp_path / "m"), tmp_path / "t", "Meta")
     state = torch.load(folder / "consolidated.00.pth")

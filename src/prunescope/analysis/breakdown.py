@@ -13,6 +13,7 @@ from typing import Literal
 
 from prunescope.analysis.counts import Counts
 from prunescope.architecture import Model, Module, Role
+from prunescope.architecture.labels import parts
 
 Component = Literal["embedding", "attention", "mlp", "norms", "head", "other"]
 # In the order of a forward pass.
@@ -42,11 +43,11 @@ def breakdown(original: Model, pruned: Model) -> tuple[Part, ...]:
     """
     before, after = _sums(original), _sums(pruned)
     keys = sorted(before.keys() | after.keys(), key=lambda key: (COMPONENTS.index(key[0]), key[1]))
-    parts = []
+    found = []
     for key in keys:
         (old, old_bytes), (new, new_bytes) = before.get(key, (0, 0)), after.get(key, (0, 0))
-        parts.append(Part(*key, Counts(old, new), Counts(old_bytes, new_bytes)))
-    return tuple(parts)
+        found.append(Part(*key, Counts(old, new), Counts(old_bytes, new_bytes)))
+    return tuple(found)
 
 
 def by_component(parts: tuple[Part, ...]) -> dict[Component, Counts]:
@@ -85,10 +86,12 @@ def _component(model: Model, module: Module) -> Component:
     if module.role is Role.BUFFER:
         return "other"
     weight = max(module.tensors, key=lambda tensor: len(tensor.shape))
-    spaces = model.roles[weight.name].axes
-    if len(spaces) == 1:
+    labels = model.roles[weight.name].axes
+    if len(labels) == 1:
         return "norms"
+    # A fused projection's rows lie in several spaces.
+    spaces = {space for label in labels for space in parts(label)}
     for name, group in model.family.groups.items():
-        if not set(spaces).isdisjoint(group.spaces):
+        if not spaces.isdisjoint(group.spaces):
             return _GROUPS.get(name, "other")
     return "other"

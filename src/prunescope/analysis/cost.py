@@ -20,6 +20,7 @@ from prunescope.analysis.devices import Device
 from prunescope.analysis.tabular import Tabular, flat
 from prunescope.architecture import Model, Module, Role, describe, refuse_generic
 from prunescope.architecture.roles import MATRICES
+from prunescope.architecture.windows import slides
 from prunescope.checkpoint import Checkpoint, TensorInfo
 from prunescope.checkpoint.numbered import refuse_shard
 from prunescope.errors import ArchitectureError
@@ -215,11 +216,11 @@ def cost(checkpoint: Checkpoint, workload: Workload | None = None) -> Cost:
         cached = shapes.rows(layer, "kv_heads") or queries
         if stated_kinds(model, layer).get("attention", "heads") != "heads":
             continue
-        keys = _keys(model, layer, place, workload.context)
+        seen = _keys(model, layer, place, workload.context)
         per_token += 2 * cached
-        per_sequence += keys * 2 * cached
+        per_sequence += seen * 2 * cached
         # Scores have the queries' dimension, and so have weighted sums.
-        attention += 4 * keys * queries
+        attention += 4 * seen * queries
     experts = [m for m in multiplied if m.role in _EXPERTS]
     outside = [m for m in model.outside.values() if m.role in _PROJECTED]
     inside = [m for layer in model.layers.values() for m in layer.values() if m.role in MATRICES]
@@ -269,15 +270,6 @@ def _stored(checkpoint: Checkpoint, modules: list[Module]) -> int:
 
 
 def _keys(model: Model, layer: int, place: int, context: int) -> int:
-    """How many of `context` tokens the layer at `place` attends to and keeps.
-
-    Keys of config.json as transformers reads them (configuration_mistral.py,
-    configuration_qwen2.py).
-    """
-    config, window = model.config, stated_of(model, "sliding_window", layer)
-    if window is None or config.get("use_sliding_window") is False:
-        return context
-    kinds = config.get("layer_types")
-    if isinstance(kinds, list) and place < len(kinds) and kinds[place] != "sliding_attention":
-        return context
-    return min(context, window)
+    """How many of `context` tokens the layer at `place` attends to and keeps."""
+    window = stated_of(model, "sliding_window", layer)
+    return min(context, window) if window is not None and slides(model.config, place) else context

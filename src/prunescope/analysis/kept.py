@@ -65,16 +65,23 @@ class Kept:
 
 
 def kept_units(
-    original: Model, pruned: Model, record: PruningRecord | None = None, trace: Trace | None = None
+    original: Model,
+    pruned: Model,
+    record: PruningRecord | None = None,
+    trace: Trace | None = None,
+    matched: Mapping[int, int] | None = None,
 ) -> Kept:
     """Units of each layer of the original: from a trace of the weights, else from pruning.json.
 
-    A source whose indices do not fit the shapes is not believed in that place. Without a trace,
-    layers are matched by number; layers that are gone have nothing left.
+    A source whose indices do not fit the shapes is not believed in that place. Layers that are
+    gone have nothing left.
+
+    Args:
+        matched: pruned layer → original layer, for where there is no trace; by number by default.
     """
     before, after = layout(original), layout(pruned, original)
     source: Source | None = "trace" if trace else "pruning.json" if record else None
-    places = {layer: layer for layer in pruned.layers}
+    places = {layer: n for n, layer in (matched or {n: n for n in pruned.layers}).items()}
     known: Known = {}
     if trace is not None:
         places = {one.layer: one.position for one in trace.layers if one.layer is not None}

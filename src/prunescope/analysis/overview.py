@@ -125,7 +125,7 @@ def _pruned(
         comparison,
         compare_sizes(size, measure(pruned)),
         breakdown(before, after),
-        kept_units(before, after, read_record(pruned), traced),
+        kept_units(before, after, read_record(pruned), traced, comparison.matched.layers),
         verify(pruned, original, asked.wanted, asked.read_weights),
         cost(pruned, asked.workload),
         traced,

@@ -26,7 +26,7 @@ class ModelSize(Tabular):
         weight_bytes: length of the weight files together; of the tensors, where those files also
             hold what is no part of the model (optimizer state).
         folder_bytes: length of every file in the model's folder, sub-folders included; None for
-            a lone file.
+            a lone file, and where a part of the folder may not be looked at.
         parameters: stored parameters, tied weights once.
         tensor_bytes: of the stored tensors alone.
         bits_per_weight: stored bits per parameter, scales included; None without parameters.
@@ -134,13 +134,17 @@ def pruned_models(root: Path) -> tuple[list[ModelSize], list[CheckpointError]]:
         The sizes; and of models that cannot be read, why.
 
     Raises:
-        CheckpointError: no such folder, or no model in it.
+        CheckpointError: no such folder, one that may not be read, or no model in it.
     """
     if not root.is_dir():
         raise CheckpointError(root, "no such folder: prune a model first, or name one")
     sizes: list[ModelSize] = []
     damaged: list[CheckpointError] = []
-    for folder in sorted(root.iterdir()):
+    try:
+        folders = sorted(root.iterdir())
+    except OSError as err:
+        raise CheckpointError(root, f"cannot be read ({err.strerror})") from None
+    for folder in folders:
         # A dot marks a run in progress; a folder without weights is one of logs.
         if folder.is_dir() and not folder.name.startswith("."):
             try:

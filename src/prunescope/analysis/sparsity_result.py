@@ -65,6 +65,10 @@ class Sparsity:
         }
 
 
+# Of a model that holds buffers alone.
+_NOTHING = Sparsity(Share(0, 0), None, None, None, None, None, None, None)
+
+
 @dataclass(frozen=True, slots=True)
 class TensorSparsity:
     """One stored tensor's.
@@ -114,7 +118,7 @@ class ModelSparsity(Tabular):
     @property
     def total(self) -> Sparsity:
         """All of them together."""
-        return reduce(add, (t.found for t in self.tensors))
+        return reduce(add, (t.found for t in self.tensors), _NOTHING)
 
     def by_role(self) -> dict[Role, Sparsity]:
         """Weights and biases of a role over all layers, in the vocabulary's order."""

@@ -79,12 +79,15 @@ class OtherNames:
         layer: names after `<prefix><number>.` → transformers' after its own prefix and number.
         permuted: whether the rows of q and k lie in Meta's order, where those alternate that
             transformers has in the first and the second half of a head.
+        buffers: names, or those after the number, of tensors that are computed, and that
+            transformers does not have.
     """
 
     model: Mapping[str, str]
     layer_prefix: str
     layer: Mapping[str, str]
     permuted: bool
+    buffers: frozenset[str]
 
     def ours(self, name: str) -> tuple[int | None, str | None]:
         """A layer's number and transformers' name there of the tensor `name`; None for none."""
@@ -98,11 +101,9 @@ class GgufNames(OtherNames):
 
     Attributes:
         architectures: the values of `general.architecture` that are built like the family.
-        buffers: names, or those after the number, of tensors that only llama.cpp has.
     """
 
     architectures: tuple[str, ...]
-    buffers: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,10 +258,10 @@ class Family:
         return self.buffer(name)
 
     def buffer(self, name: str) -> tuple[int | None, TensorRole] | None:
-        """Layer number and role of a tensor that only llama.cpp has, or None."""
-        if self.gguf is not None:
-            layer, key = _split(name, self.gguf.layer_prefix)
-            if key in self.gguf.buffers:
+        """Layer number and role of a buffer that only another project has, or None."""
+        for names in self._others:
+            layer, key = _split(name, names.layer_prefix)
+            if key in names.buffers:
                 return layer, TensorRole(Role.BUFFER, ())
         return None
 

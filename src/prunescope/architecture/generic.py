@@ -14,10 +14,15 @@ from prunescope.architecture.roles import Role
 
 GENERIC = "generic"
 _PARAMETERS = ("weight", "bias")
+# Encoder, decoder, towers: models have a few, and each name is looked for in all of them.
+MAX_STACKS = 64
 
 
 def generic_family(names: Iterable[str]) -> Family:
-    """A family made of the tensors' own names; without layers, where no number repeats."""
+    """A family made of the tensors' own names; without layers, where no number repeats.
+
+    Of more than MAX_STACKS stacks those with most tensors are layers, the others lie outside.
+    """
     found: dict[str, dict[str, set[int]]] = {}
     split = [(name, *_around_number(name)) for name in names]
     for _, prefix, number, rest in split:
@@ -27,6 +32,9 @@ def generic_family(names: Iterable[str]) -> Family:
     repeating = sorted(
         prefix for prefix, rests in found.items() if any(len(n) > 1 for n in rests.values())
     )
+    if len(repeating) > MAX_STACKS:
+        sizes = {prefix: sum(map(len, found[prefix].values())) for prefix in repeating}
+        repeating = sorted(sorted(repeating, key=lambda p: -sizes[p])[:MAX_STACKS])
     if not repeating and found:
         # A single layer: where most tensors are.
         repeating = [max(found, key=lambda prefix: len(found[prefix]))]

@@ -192,4 +192,10 @@ def _gguf_names(table: Mapping[str, Any]) -> GgufNames:
 
 
 def _other_names(table: Mapping[str, Any]) -> OtherNames:
-    return OtherNames(table["model"], table["layer_prefix"], table["layer"], table["permuted"])
+    return OtherNames(
+        table["model"],
+        table["layer_prefix"],
+        table["layer"],
+        table["permuted"],
+        frozenset(table.get("buffers", ())),
+    )

@@ -15,11 +15,13 @@ from dataclasses import replace
 from prunescope.architecture.family import ANY, Family
 from prunescope.checkpoint import Checkpoint, TensorInfo
 from prunescope.checkpoint.dtypes import DTYPE_BITS
+from prunescope.errors import ArchitectureError
 
 # The note that a checkpoint gets of which something was taken apart.
 STACKED = "prunescope.stacked"
-# No file is to make more tensors than that of one.
+# No file is to make more tensors than that of one, nor of all together more than one could list.
 _MOST_EXPERTS = 4096
+MAX_APART = 150_000
 
 
 def unstacked(checkpoint: Checkpoint, family: Family) -> Checkpoint:
@@ -27,15 +29,23 @@ def unstacked(checkpoint: Checkpoint, family: Family) -> Checkpoint:
 
     One that is stored otherwise than row behind row stays as it is, as does one whose parts are
     there already.
+
+    Raises:
+        ArchitectureError: they would be more than MAX_APART.
     """
     if not any(file_names(family, name) for name in checkpoint.tensors):
         return checkpoint
     owners = set(checkpoint.shared.values())
     tensors: dict[str, TensorInfo] = {}
+    made = 0
     for name, tensor in checkpoint.tensors.items():
         apart = {each.name: each for each in _parts(family, tensor)}
         if not apart or name in owners or not apart.keys().isdisjoint(checkpoint.tensors):
             apart = {name: tensor}
+        made += len(apart) - 1
+        if made > MAX_APART:
+            cause = "more experts in its stacked tensors than any model has"
+            raise ArchitectureError(f"{checkpoint.path}: {cause}")
         tensors |= apart
     if tensors.keys() == checkpoint.tensors.keys():
         return checkpoint

@@ -64,7 +64,7 @@ def _counts(config: dict[str, Any], values: Mapping[str, Value], architecture: s
     for key, name in COUNTS.items():
         value = values.get(f"{architecture}.{key}")
         if isinstance(value, tuple):
-            if len(value) != layers or not all(type(n) is int for n in value):
+            if not value or len(value) != layers or not all(type(n) is int for n in value):
                 continue
             largest = max(value)
             for layer, n in enumerate(value):

@@ -145,9 +145,7 @@ def _merged(
             if name in tensors:
                 cause = f"tensor {name!r} is also in {tensors[name].file.name}"
                 if file.name.startswith("consolidated."):
-                    cause += (
-                        ": parts of tensors, as Meta saves them for several devices, are not read"
-                    )
+                    cause += _PARTS
                 raise CheckpointError(file, cause)
             if places and places.get(name) != shard:
                 listed = places.get(name)

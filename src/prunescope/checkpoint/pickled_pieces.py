@@ -70,14 +70,16 @@ def is_list(name: str) -> bool:
 
 def _windows(file: File, places: Sequence[Stretch]) -> Iterator[Window]:
     """The stretches of `file` that are loaded, each once."""
-    end = 0
+    end, whole = 0, -1
     for start, length in sorted({(place.offset, place.length) for place in places}):
+        if start == whole:
+            continue
         if start < end:
             raise CheckpointError(file, f"the piece at byte {start} overlaps another")
         known = of_head(file.read(start, HEAD), file.size - start)
         if known is not None and known.name == "safetensors":
-            # All its tensors are said to lie where it begins, each with its own length.
-            yield Window(file, start, file.size - start)
-        else:
-            end = start + length
-            yield Window(file, start, length)
+            # All its tensors are said to lie where it begins, each with its own length; it is what
+            # the file ends in.
+            whole, length = start, file.size - start
+        end = start + length
+        yield Window(file, start, length)

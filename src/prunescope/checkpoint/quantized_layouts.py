@@ -34,6 +34,9 @@ class Layout:
     shape: tuple[int, ...]
     dtype: str
 
+    def __str__(self) -> str:
+        return f"{self.dtype} weight of {list(self.shape)}"
+
 
 @dataclass(frozen=True, slots=True)
 class Module:
@@ -136,8 +139,10 @@ def bitsandbytes_4bit(module: Module) -> Layout:
     layout = Layout(tuple(shape), f"bnb-{kind.upper()}")
     if weight is None:
         module.refuse("has no weight")
-    module.check(weight.nbytes == ceil(prod(shape) / 2), weight, layout)
-    module.check(absmax.shape == (ceil(prod(shape) / block),), absmax, layout)
+    elements = prod(shape)
+    # In whole numbers: a stranger's shape may be past what a float holds.
+    module.check(weight.nbytes == -(-elements // 2), weight, layout)
+    module.check(absmax.shape == (-(-elements // block),), absmax, layout)
     return layout
 
 

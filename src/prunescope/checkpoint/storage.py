@@ -206,9 +206,21 @@ class LocalFolder(Folder):
         """The file `name` that the user named, who may name a link to anywhere."""
         return LocalFile(self.path / name)
 
-    def total_bytes(self) -> int:
-        """Length of every file in it, sub-folders included."""
-        return sum(entry.stat().st_size for entry in self.path.rglob("*") if entry.is_file())
+    def total_bytes(self) -> int | None:
+        """Length of every file in it, sub-folders included; None where one may not be looked at."""
+        try:
+            files = (
+                Path(place, name)
+                for place, _, names in os.walk(self.path, onerror=_raised)
+                for name in names
+            )
+            return sum(file.stat().st_size for file in files if file.is_file())
+        except OSError:
+            return None
+
+
+def _raised(err: OSError) -> None:
+    raise err
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

@@ -12,7 +12,7 @@ from math import prod
 from typing import Any
 
 from prunescope.checkpoint.dtypes import TORCH_DTYPES, bytes_of
-from prunescope.checkpoint.pickle_values import Call, Global
+from prunescope.checkpoint.pickle_values import Call, Dict, Global
 from prunescope.checkpoint.storage import File
 from prunescope.checkpoint.torch_storage import Place, StorageId, is_count, is_shape, storage_id
 from prunescope.checkpoint.types import TensorInfo
@@ -27,6 +27,8 @@ _FROM_TYPE = {"_rebuild_from_type", "_rebuild_from_type_v2"}
 _MODULES = {"torch._utils", "torch._tensor", "torch.tensor"}
 # A parameter of a subclass that was moved from another device has three.
 _MAX_WRAPPERS = 4
+# Keys and values of what torch notes of a tensor: two pairs, and what a backend adds.
+_MAX_METADATA = 64
 _ODD = {
     "_rebuild_meta_tensor_no_storage": "is a meta tensor: it was saved without data",
     "_rebuild_sparse_tensor": "is sparse: save it dense",
@@ -67,13 +69,16 @@ def stored(value: Call, name: str, file: File) -> Stored:
             break
         value = inner
     found = _slice(value) if is_tensor(value) else None
-    if found is not None:
+    is_flipped = found is not None and _is_flipped(value)
+    if found is not None and not is_flipped:
         return found
     # Left out, it would be missing from every count.
     kind = value.named.name if value.named else "a computed call"
     why = _ODD.get(kind, "is not one this reader knows")
     if kind == "_rebuild_wrapper_subclass":
         why = f"is a {_class_of(outer)}, whose data is in parts: save plain tensors"
+    if is_flipped:
+        why = "is conjugated or negated when loaded: save its resolve_conj().resolve_neg()"
     raise CheckpointError(file, f"tensor {name!r} ({kind}) {why}")
 
 
@@ -144,6 +149,17 @@ def _slice(value: Call) -> Stored | None:
     if dtype is None or not is_count(offset) or not is_shape(shape) or not is_shape(strides):
         return None
     return Stored(storage, dtype, offset, shape, strides) if len(shape) == len(strides) else None
+
+
+def _is_flipped(value: Call) -> bool:
+    """Whether the bytes are not yet the values: torch's conj and neg bits (torch/_utils.py,
+    `get_tensor_metadata`), in the last argument."""
+    metadata = value.arguments[-1] if len(value.arguments) > 6 else None
+    if not isinstance(metadata, Dict):
+        return False
+    # By name, whatever there is is gone through, and one may lie beside every tensor.
+    flags = metadata.by_name() if len(metadata.flat) <= _MAX_METADATA else {"conj": True}
+    return flags.get("conj") is True or flags.get("neg") is True
 
 
 def _class_of(value: Call) -> str:

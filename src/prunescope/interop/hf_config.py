@@ -15,6 +15,7 @@ from typing import Any
 
 from prunescope.analysis.axes import layout
 from prunescope.architecture import Model
+from prunescope.architecture.windows import LAYER_TYPES, layer_types
 from prunescope.checkpoint.gguf_config import PER_LAYER
 from prunescope.errors import CheckpointError
 from prunescope.extras import require
@@ -31,7 +32,7 @@ _PREFIX = "Pruned"
 _DIVIDING = ("llama",)
 DEPTH = "num_hidden_layers"
 # Lists with one entry for each layer.
-_BY_LAYER = ("layer_types", "no_rope_layers", "mlp_layer_types")
+_BY_LAYER = (LAYER_TYPES, "no_rope_layers", "mlp_layer_types")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +145,12 @@ def with_code(config: Mapping[str, Any]) -> dict[str, Any]:
 def _of_layers(model: Model, config: Mapping[str, Any], layers: Sequence[int]) -> dict[str, Any]:
     """Depth, and whatever is listed layer by layer (`layer_types`), for the layers left."""
     places = {layer: place for place, layer in enumerate(model.layers)}
+    # What goes without saying of a layer's number would be said of another layer.
+    kinds = layer_types(config, range(len(places)))
+    listed = config if kinds is None else {**config, LAYER_TYPES: kinds}
     left: dict[str, Any] = {
         key: [value[places[layer]] for layer in layers]
-        for key, value in config.items()
+        for key, value in listed.items()
         if key in _BY_LAYER and isinstance(value, list) and len(value) == len(places)
     }
     return left | {DEPTH: len(layers)}

@@ -90,6 +90,9 @@ def renamed(checkpoint: Checkpoint) -> tuple[Checkpoint, dict[str, int]]:
     head_dim = model.head_dim
     tensors, head_dims = {}, {}
     for name, tensor in checkpoint.tensors.items():
+        if name not in model.places and model.roles[name].role is Role.BUFFER:
+            # transformers computes it.
+            continue
         ours = _name(model, name)
         if tensor.parts and tensor.parts[0].start is None:
             raise CheckpointError(tensor.file, f"tensor {name!r} is packed ({tensor.dtype})")
@@ -124,6 +127,11 @@ def _config(model: Model) -> dict[str, Any]:
     if config.get("model_type"):
         return config
     kind = "mistral" if config.get("sliding_window") else model.family.name
+    lacking = [Role.GATE for layer in model.layers.values() if Role.GATE not in layer]
+    lacking += [] if Role.EMBEDDING in model.outside else [Role.EMBEDDING]
+    if lacking:
+        path = model.checkpoint.path
+        raise CheckpointError(path, f"lacks its {lacking[-1].title}, which config.json tells of")
     embedding = model.outside[Role.EMBEDDING].tensors[0]
     channels = [layer[Role.GATE].tensors[0].shape[0] for layer in model.layers.values()]
     found = {

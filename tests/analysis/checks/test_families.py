@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from prunescope.analysis.trace.run import trace
 from prunescope.analysis.verify import Verification, verify
@@ -95,3 +96,18 @@ def test_a_model_traced_to_itself_is_whole(name: str, tmp_path: Path) -> None:
         for space in layer.spaces.values():
             assert space.kept == tuple(range(space.original))
             assert all(member.identical for member in space.members)
+
+
+def test_a_config_cannot_claim_more_experts_than_all_layers_together_have(tmp_path: Path) -> None:
+    layers = 1000
+    names = [f"model.layers.{n}.mlp.experts.0.up_proj.weight" for n in range(layers)]
+    save_file({name: torch.zeros(1, 1) for name in names}, tmp_path / "model.safetensors")
+    config = {"model_type": "qwen3_moe", "num_experts": 4096}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+
+    (tensors,) = (c for c in verify(open_checkpoint(tmp_path)).checks if c.name == "tensors")
+
+    missing = [f.values["tensor"] for f in tensors.findings if f.code == "missing"]
+    experts = [name for name in missing if ".experts." in str(name)]
+    # A quarter of a million experts by a thousand layers, three matrices each; one is there.
+    assert len(experts) == (1 << 18) // layers * 3 - 1

@@ -19,9 +19,11 @@ from tests.support.ggufs import (
     KV_HEADS,
     LAYERS,
     VOCAB,
+    finish,
     tiny_weights,
     write_gguf,
 )
+from tests.support.tiny import tiny_folder
 from tests.support.traces import (
     cut,
     kept,
@@ -165,3 +167,44 @@ def test_smollm2_is_its_gguf_file_dequantised(smollm2: Path, tmp_path: Path) -> 
     # Norms are stored as they are, matrices in blocks of four bits.
     assert {m.identical for m in found.members if "norm" in m.tensor} == {True}
     assert {m.identical for m in found.members if "proj" in m.tensor} == {False}
+
+
+def test_norms_in_blocks_are_compared_too(tmp_path: Path) -> None:
+    _, plain = as_llama_cpp(tmp_path)
+    kind = gguf.GGMLQuantizationType.Q8_0
+    writer = gguf.GGUFWriter(tmp_path / "norms.gguf", "llama")
+    writer.add_block_count(LAYERS)
+    writer.add_embedding_length(HIDDEN)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    for name, values in tiny_weights()[0].items():
+        if values.ndim == 1 and len(values) % 32 == 0:
+            writer.add_tensor(name, gguf.quantize(values, kind), raw_dtype=kind)
+        else:
+            writer.add_tensor(name, values)
+    finish(writer)
+    found = traced(plain, tmp_path / "norms.gguf")
+
+    norms = [m for m in found.members if "norm" in m.tensor]
+    assert {member.disagreeing for member in norms} == {0}
+    assert not any(member.identical for member in norms)
+    # Eight bits leave each value within 1/254 of the largest beside it.
+    assert 0 < max(member.drift for member in norms) < 0.01
+    assert found.ok
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 64])
+def test_a_vector_with_scales_is_compared_too(tmp_path: Path, blocks: int) -> None:
+    before = tiny_folder(tmp_path / "before", hidden_size=64)
+    state = state_of(before)
+    name = "model.norm.weight"
+    # By powers of two, which lose nothing: integers times a scale for each block.
+    whole = torch.arange(64) % 100
+    scales = 2.0 ** -torch.arange(blocks).float()
+    state[name] = whole * scales.repeat_interleave(64 // blocks)
+    before = with_state(before, tmp_path / "plain", state)
+    packed = state | {name: whole.to(torch.int8), f"{name}_scale": scales}
+    found = traced(before, with_state(before, tmp_path / "packed", packed))
+
+    (norm,) = (member for member in found.others if member.tensor == name)
+    assert (norm.disagreeing, norm.drift) == (0, 0.0)

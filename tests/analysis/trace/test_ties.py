@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import torch
@@ -145,3 +146,15 @@ def test_rounding_does_not_tell_twins_apart() -> None:
     match = align(before, after)
     assert match.kept.tolist() == list(range(150))
     assert not match.ambiguous.any()
+
+
+def test_many_equal_rows_that_were_moved_are_placed_in_no_time() -> None:
+    count = 60_000
+    begun = process_time()
+    # Behind a row that stood before them all, none of them can be in order.
+    kept, ambiguous = placed([1, *[7] * count], [*[7] * count, 1])
+
+    assert sorted(kept[:-1]) == list(range(1, count + 1))
+    assert (kept[-1], ambiguous) == (0, [True] * count + [False])
+    # Each looked for from the front would take a minute.
+    assert process_time() - begun < 5

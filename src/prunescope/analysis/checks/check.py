@@ -59,10 +59,12 @@ def judged(
 ) -> Check:
     """A check with the worst verdict of its findings; equal ones of many layers become one."""
     merged: dict[tuple[object, ...], Finding] = {}
+    layers: dict[tuple[object, ...], set[int]] = {}
     for one in findings:
         key = (one.verdict, one.code, *one.values.items())
-        same = merged.get(key, one)
-        merged[key] = replace(one, layers=tuple(sorted({*same.layers, *one.layers})))
-    found = {one.verdict for one in merged.values()}
+        merged.setdefault(key, one)
+        layers.setdefault(key, set()).update(one.layers)
+    every = tuple(replace(one, layers=tuple(sorted(layers[key]))) for key, one in merged.items())
+    found = {one.verdict for one in every}
     verdict: Verdict = next((v for v in _WORST if v in found), "pass")
-    return Check(group, name, verdict, tuple(merged.values()), source)
+    return Check(group, name, verdict, every, source)

@@ -11,7 +11,9 @@ from prunescope.architecture import Model, Role
 from prunescope.architecture.family import ANY, Stack, numbered
 from prunescope.checkpoint.dtypes import TORCH_DTYPES
 
+# Of a layer; and of all of them together, ten times what the largest public models have.
 _MAX_EXPERTS = 4096
+_MAX_EXPECTED = 1 << 18
 
 
 def content_checks(after: Model, before: Model | None) -> tuple[Check, ...]:
@@ -83,7 +85,7 @@ def _needed(model: Model, index: int) -> set[str]:
     needed = {key for key in stack.layer if key not in stack.optional}
     single = {key for key in needed if ANY not in key}
     # A config may claim more than there can be.
-    numbers = range(min(count or 0, _MAX_EXPERTS))
+    numbers = range(min(count or 0, _MAX_EXPERTS, _MAX_EXPECTED // len(model.layers)))
     return single | {numbered(key, n) for key in needed - single for n in numbers}
 
 

@@ -121,20 +121,21 @@ def _scales(
 ) -> Decode:
     """What gives the scales of rows of `info`: float32, as many columns as it has, or one."""
     found = values_of(plain_words(weights, scale), scale.dtype)
-    height, width = (ceil(n / s) for n, s in zip(info.shape, found.shape, strict=True))
+    rows, columns = (*info.shape, 1)[:2]
+    height, width = (ceil(n / s) for n, s in zip((rows, columns), found.shape, strict=True))
     settings = config.get("quantization_config")
     stated = settings.get("weight_block_size") if isinstance(settings, Mapping) else None
     if isinstance(stated, list) and len(stated) == 2 and found.size > max(found.shape):
         # Checked against the shapes when the headers were read.
         height, width = stated
-    row_of = np.arange(info.shape[0]) // height
+    row_of = np.arange(rows) // height
 
     def scales(rows: Any) -> Array:
         blocks: Array = found[row_of[rows]]
         if blocks.shape[1] == 1:
             return blocks
         repeated: Array = np.repeat(blocks, width, axis=1)
-        return repeated[:, : info.shape[1]]
+        return repeated[:, :columns]
 
     return scales
 
@@ -145,14 +146,21 @@ def _ggml_blocks(weights: WeightMap, info: TensorInfo) -> Decode:
     if kind is None:
         cause = f"{info.dtype} is newer than the installed gguf"
         raise CheckpointError(info.file, f"tensor {info.name!r}: {cause}")
-    raw = np.frombuffer(weights.view(info), np.uint8).reshape(info.shape[0], -1)
+    shape = (*info.shape, 1)[:2]
+    if not info.parameters:
+        nothing = np.empty(shape, np.float32)
+        return lambda rows: nothing[rows]
+    is_matrix = len(info.shape) == 2
+    raw = np.frombuffer(weights.view(info), np.uint8).reshape(shape[0] if is_matrix else 1, -1)
 
     def decode(rows: Any) -> Array:
         try:
-            values: Array = gguf.dequantize(raw[rows], kind)
+            # Of a vector, whose elements are rows here, blocks hold many.
+            values: Array = gguf.dequantize(raw[rows] if is_matrix else raw, kind)
         except Exception as err:  # gguf raises what numpy does
             cause = f"tensor {info.name!r}: {first_line(err)}"
             raise CheckpointError(info.file, cause) from None
-        return values.astype(np.float32, copy=False)
+        values = values.astype(np.float32, copy=False)
+        return values if is_matrix else values.reshape(shape)[rows]
 
     return decode

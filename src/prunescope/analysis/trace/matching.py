@@ -125,8 +125,10 @@ def _in_any_order(kept: Array, options: dict[int, list[int]]) -> Match:
     """Rows that were moved: any that is still free will do, and none is certain."""
     found, ambiguous = kept.copy(), np.zeros(len(kept), bool)
     taken = set(kept[kept >= 0].tolist())
+    # Rows of equal keys have one list, whose places are taken from the front.
+    rest = {id(choice): iter(choice) for choice in options.values()}
     for row, choice in options.items():
-        free = next((place for place in choice if place not in taken), choice[0])
+        free = next((place for place in rest[id(choice)] if place not in taken), choice[0])
         taken.add(free)
         found[row] = free
         ambiguous[row] = True
