@@ -16,7 +16,7 @@ from typing import Any
 from prunescope.analysis.axes import layout
 from prunescope.architecture import Model
 from prunescope.checkpoint.gguf_config import PER_LAYER
-from prunescope.errors import CheckpointError
+from prunescope.errors import CheckpointError, first_line
 from prunescope.extras import require
 from prunescope.interop.from_deci import as_llama
 
@@ -61,6 +61,9 @@ def config_for(
         lengths: (layer, space) → units (heads, KV heads, channels) it has now, for every
             per-layer space of every layer that is left, by its new number.
         change: what else has.
+
+    Raises:
+        CheckpointError: as `uniform`; or layers have gone, and transformers refuses the config.
     """
     config = uniform(model.checkpoint.config, model.checkpoint.path)
     config |= {model.family.spaces[name].config: length for name, length in change.whole.items()}
@@ -144,12 +147,34 @@ def with_code(config: Mapping[str, Any]) -> dict[str, Any]:
 def _of_layers(model: Model, config: Mapping[str, Any], layers: Sequence[int]) -> dict[str, Any]:
     """Depth, and whatever is listed layer by layer (`layer_types`), for the layers left."""
     places = {layer: place for place, layer in enumerate(model.layers)}
+    listed = {**config, **_made_up(model, config)}
     left: dict[str, Any] = {
         key: [value[places[layer]] for layer in layers]
-        for key, value in config.items()
+        for key, value in listed.items()
         if key in _BY_LAYER and isinstance(value, list) and len(value) == len(places)
     }
     return left | {DEPTH: len(layers)}
+
+
+def _made_up(model: Model, config: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Lists that `config` leaves out, where transformers makes up one that tells layers apart.
+
+    It does so by a layer's number (Gemma 2: every other one has a window), which is another one
+    once layers have gone.
+    """
+    transformers = require("transformers", "prune")
+    try:
+        built = transformers.AutoConfig.for_model(**config)
+    except Exception as err:  # transformers validates configs with errors of many kinds
+        raise CheckpointError(
+            model.checkpoint.path, f"transformers refuses config.json: {first_line(err)}"
+        ) from None
+    lists = {key: getattr(built, key, None) for key in _BY_LAYER if config.get(key) is None}
+    return {
+        key: found
+        for key, found in lists.items()
+        if isinstance(found, list) and any(entry != found[0] for entry in found)
+    }
 
 
 def uniform(config: Mapping[str, Any], where: str) -> dict[str, Any]:
