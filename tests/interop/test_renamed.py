@@ -261,3 +261,20 @@ def test_pieces_of_several_processes_are_renamed_too(tmp_path: Path) -> None:
     original, made = (load_file(tmp_path / n / "model.safetensors") for n in ("m", "out"))
     assert made.keys() == original.keys()
     assert all(torch.equal(made[name], tensor) for name, tensor in original.items())
+
+
+def test_a_layer_that_lacks_its_mlp_or_its_heads_is_no_accident_of_ours(tmp_path: Path) -> None:
+    """One without a gate takes no part in the widest MLP; rows that are none are no heads."""
+    folder = respelt(tiny_folder(tmp_path / "m"), tmp_path / "meta", "Meta")
+    file = folder / "consolidated.00.pth"
+    whole = torch.load(file)
+    torch.save({n: t for n, t in whole.items() if n != "layers.1.feed_forward.w1.weight"}, file)
+    convert(folder, tmp_path / "out")
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["intermediate_size"] == len(whole["layers.0.feed_forward.w1.weight"])
+    torch.save({n: t for n, t in whole.items() if "feed_forward" not in n}, file)
+    with pytest.raises(CheckpointError, match="has no MLP"):
+        convert(folder, tmp_path / "new")
+    torch.save(whole | {"layers.1.attention.wq.weight": torch.zeros(0, 24)}, file)
+    with pytest.raises(CheckpointError, match="0 rows are not whole heads of 8"):
+        convert(folder, tmp_path / "new")
