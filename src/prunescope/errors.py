@@ -42,6 +42,14 @@ def first_line(error: BaseException, limit: int = 200) -> str:
     return printable(text.splitlines()[0], limit)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory was short: Python's, or torch's of a processor or device."""
+    # Of torch's some have a class of their own and some only words; none is imported for it.
+    words = ("out of memory", "can't allocate memory", "_ALLOC_FAILED")
+    is_torchs = isinstance(error, RuntimeError) and any(w in str(error) for w in words)
+    return isinstance(error, MemoryError) or is_torchs
+
+
 def printable(text: str, limit: int = 400) -> str:
     """`text` on one line, control characters escaped: names in a file come from strangers."""
     # No character becomes shorter, and a stranger's text may have a hundred million.

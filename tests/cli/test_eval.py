@@ -104,6 +104,7 @@ def test_an_original_and_a_pruned_model_side_by_side(folder: Path) -> None:
         (("m", "--bos"), "m: its tokenizer has no begin-of-text"),
         (("m", "--no-perplexity"), "--no-perplexity leaves nothing"),
         (("m", "--limit=3"), "--limit belongs to --tasks"),
+        (("m", "--device-name=h200"), "--device-name belongs to --speed"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_measured_ends_in_one_line(

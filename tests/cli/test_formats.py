@@ -14,6 +14,7 @@ from prunescope.cli.run import run
 from tests.support.commands import prunescope
 from tests.support.prune_command import ON_CPU, RANGES, base_model
 from tests.support.prune_command import call as llama3
+from tests.support.tiny import tiny_folder
 
 CODE = (
     "Layers differ in shape: transformers loads them with trust_remote_code=True (the folder's "
@@ -134,3 +135,39 @@ def test_what_transformers_warns_of_does_not_come_between_our_lines(here: Path) 
         "convert", "prune_log/llama_prune", "module", "--format", "llm_pruner", cwd=here
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_card_says_no_more_than_the_plan(here: Path) -> None:
+    """A budget has no ratio; layers have no importance; a replayed plan is the recorded one."""
+    out = here / "prune_log" / "llama_prune"
+
+    def totals() -> list[str]:
+        lines = (out / "README.md").read_text("utf-8").splitlines()
+        start = lines.index("| Base model | base |")
+        return lines[start + 1 : lines.index(next(n for n in lines if "Original params" in n))]
+
+    budget = ("--target_sparsity", "0.1", *RANGES, "--pruner_type", "l1")
+    common = ("--base_model", "base", *ON_CPU, "--save_model")
+    assert call("prune", *common, *budget) == 0
+    assert totals() == ["| Importance | l1 |"]
+    assert call("prune", *common, "--layer_wise", "--layer", "5") == 0
+    assert totals() == ["| Importance | first |"]
+    assert call("prune", *SAVE, "--pruner_type", "l1") == 0
+    (here / "record.json").write_bytes((out / "pruning.json").read_bytes())
+    assert call("prune", *common, "--plan", "record.json") == 0
+    assert totals() == ["| Ratio of each pruned layer | 0.25 |", "| Importance | l1 |"]
+
+
+def test_a_plan_is_held_to_what_it_leaves_not_to_what_was_there(here: Path) -> None:
+    """deci wants multiples of 256 channels: 256 of 320 are one."""
+    tiny_folder(here / "wide", intermediate_size=320)
+    common = ("--base_model", "wide", *ON_CPU, "--save_model", "--save_format", "deci")
+    cut = ("--block_mlp_layer_start", "0", "--block_mlp_layer_end", "4", "--round_to", "256",
+           "--block_attention_layer_start", "1", "--block_attention_layer_end", "2",
+           "--pruning_ratio", "0.2", "--pruner_type", "l1")  # fmt: skip
+    assert call("prune", *common, *cut) == 0
+    out = here / "prune_log" / "llama_prune"
+    (here / "record.json").write_bytes((out / "pruning.json").read_bytes())
+    weights = (out / "model.safetensors").read_bytes()
+    assert call("prune", *common, "--plan", "record.json", "--save_ckpt_log_name", "again") == 0
+    assert (here / "prune_log" / "again" / "model.safetensors").read_bytes() == weights

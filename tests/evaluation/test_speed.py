@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import mmap
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import torch
 
 import prunescope
 from prunescope.errors import PrunescopeError
+from prunescope.evaluation import speed as speed_room
 from prunescope.evaluation.memory import free_memory, peak_memory
 from prunescope.evaluation.speed import Load, Speed, measure
 from tests.support.tiny import tiny_folder
@@ -77,3 +80,28 @@ def test_a_peak_is_what_the_block_held_at_most() -> None:
         pytest.skip("this system has no /proc")
     assert peak.extra is not None
     assert peak.extra >> 20 == pytest.approx(64, abs=8)
+
+
+def test_what_torch_keeps_of_an_earlier_model_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the second of two models that fit one by one would be streamed."""
+    free, kept = [8 << 30], [16 << 30]
+
+    def empty() -> None:
+        free[0] += kept.pop()
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", empty)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free[0], 24 << 30))
+    assert free_memory("cuda") == 24 << 30
+
+
+@pytest.mark.parametrize("kind", ["cuda", "mps"])
+def test_a_device_that_only_takes_orders_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(
+        getattr(torch, kind), "synchronize", lambda *_: waited.append(time.perf_counter())
+    )
+    now = speed_room._now(SimpleNamespace(device=torch.device(kind)))
+    assert len(waited) == 1
+    assert now >= waited[0]

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 import prunescope
-from prunescope.errors import ArchitectureError, CheckpointError
+from prunescope.errors import ArchitectureError, CheckpointError, PrunescopeError
 from prunescope.interop.convert import convert
 from prunescope.interop.formats import Format
 from tests.support.families import family_folder
@@ -184,3 +184,25 @@ def test_config_json_of_a_model_that_nobody_knows_is_copied(tmp_path: Path) -> N
     (source / "config.json").write_text('{"model_type": "of tomorrow"}')
     assert convert(source, tmp_path / "out").tensors == 1
     assert (tmp_path / "out" / "config.json").read_text() == '{"model_type": "of tomorrow"}'
+
+
+@pytest.mark.parametrize(("form", "writer"), [("bin", "write_torch"), ("llm_pruner", "torch.save")])
+def test_a_full_disk_is_one_line(
+    pruned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Format, writer: str
+) -> None:
+    def full(*_: Any) -> None:
+        raise RuntimeError("[enforce fail] unexpected pos 64 vs 0\nmore")
+
+    monkeypatch.setattr(f"prunescope.interop.weight_files.{writer}", full)
+    with pytest.raises(PrunescopeError) as caught:
+        convert(pruned, tmp_path / "out", form=form)
+    told = "cannot be written ([enforce fail] unexpected pos 64 vs 0)"
+    assert str(caught.value) == f"{tmp_path / 'out'}: {told}"
+    assert not list(tmp_path.iterdir())
+
+
+def test_code_that_is_named_by_no_object_is_none(pruned: Path, tmp_path: Path) -> None:
+    source = tiny_folder(tmp_path / "m")
+    edit_json(source / "config.json", {"auto_map": 5})
+    convert(source, tmp_path / "out", is_uniform=True)
+    assert not list((tmp_path / "out").glob("*.py"))

@@ -122,8 +122,13 @@ def test_what_no_llama_has_is_refused_in_one_line(
     assert [path.name for path in tmp_path.iterdir()] == ["nas"]
 
 
-def test_blocks_that_are_not_there_are_refused(tmp_path: Path) -> None:
-    source = nemotron_folder(tmp_path / "nas", block_configs=None)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"per_layer_config": {"0": {}}}, {"per_layer_config": [], "block_configs": "blocks"}],
+    ids=str,
+)
+def test_blocks_that_are_not_there_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    source = nemotron_folder(tmp_path / "nas", **{"block_configs": None} | changes)
     with pytest.raises(CheckpointError, match="has no block_configs"):
         convert(source, tmp_path / "out")
 

@@ -220,3 +220,32 @@ def test_an_earlier_file_outlives_a_failure(tmp_path: Path) -> None:
         export_gguf(folder, target)
     assert target.read_bytes() == b"earlier"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.gguf", "model"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"max_position_embeddings": 1 << 32}, "max_position_embeddings is 4294967296"),
+        ({"rms_norm_eps": 10**400}, "rms_norm_eps is 1000"),
+        ({"rope_theta": 1e300}, r"rope_theta is 1e\+300"),
+        ({"rope_scaling": {"type": "linear", "factor": 1e300}}, r"factor is 1e\+300"),
+        ({"rope_scaling": {"rope_type": ["llama3"]}}, "no place for RoPE scaling"),
+        ({"rope_scaling": LLAMA3 | {"high_freq_factor": 1.0}}, "not below high_freq_factor"),
+    ],
+    ids=lambda each: next(iter(each)) if isinstance(each, dict) else "",
+)
+def test_what_no_key_has_room_for_is_refused_in_one_line(
+    tmp_path: Path, changes: dict[str, Any], cause: str
+) -> None:
+    folder = tiny_folder(tmp_path / "m")
+    edit_json(folder / "config.json", {"rope_parameters": None} | changes)
+    with pytest.raises(PrunescopeError, match=cause):
+        export_gguf(folder, tmp_path / "m.gguf")
+    assert not (tmp_path / "m.gguf").exists()
+
+
+def test_a_context_with_a_fraction_is_the_whole_number_below(tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path / "m")
+    edit_json(folder / "config.json", {"max_position_embeddings": 200.5})
+    export_gguf(folder, tmp_path / "m.gguf")
+    assert read(tmp_path / "m.gguf")[0]["llama.context_length"] == 200

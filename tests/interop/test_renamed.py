@@ -293,3 +293,11 @@ def test_pieces_of_several_processes_are_renamed_too(tmp_path: Path) -> None:
     original, made = (load_file(tmp_path / n / "model.safetensors") for n in ("m", "out"))
     assert made.keys() == original.keys()
     assert all(torch.equal(made[name], tensor) for name, tensor in original.items())
+
+
+def test_a_projection_without_rows_has_no_heads(tmp_path: Path) -> None:
+    folder = respelt(tiny_folder(tmp_path / "m"), tmp_path / "meta", "Meta")
+    file = folder / "consolidated.00.pth"
+    torch.save(torch.load(file) | {"layers.1.attention.wq.weight": torch.zeros(0, 24)}, file)
+    with pytest.raises(CheckpointError, match="0 rows are not whole heads of 8"):
+        convert(folder, tmp_path / "new")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -175,3 +176,23 @@ def test_steps_end_where_the_plan_does(models: dict[str, Model]) -> None:
     parts = [[t.remove for t in portion(targets, step, 3)][:2] for step in (1, 2, 3)]
     # A third of 2 KV heads is 0.67, two thirds 1.33; of 56 × 64 channels 18.67 and 37.33 × 64.
     assert parts == [[1, 19 * 64], [1, 37 * 64], [2, 56 * 64]]
+
+
+def test_layers_of_different_sizes_each_save_their_own(tmp_path: Path) -> None:
+    """Of a pruned TinyLlama the last layers are whole: the first that are left save less.
+
+    Layers 4..17 have 2 KV heads of 64 with their 16 query heads, and 4000 of 5632 channels, fewer.
+    """
+    shapes = llama_shapes(TINYLLAMA, range(4, 18), q_rows=1024, kv_rows=128, channels=1632)
+    model = describe(open_checkpoint(write_model(tmp_path / "m", TINYLLAMA, shapes)))
+    whole = 2 * 2048 * 2048 + 2 * 256 * 2048 + 3 * 5632 * 2048 + 2 * 2048
+    less = whole - 2048 * (2 * 1024 + 2 * 128 + 3 * 1632)
+    total = model.checkpoint.parameters
+    for gone in (3, 4, 5, 9):
+        left = total - min(gone, 4) * whole - max(0, gone - 4) * less
+        budget = Budget("parameters", left)
+        (target,) = resolve(plan(0, 22, structure="layer", budget=budget), model)
+        assert target.remove == gone
+    budget = Budget("parameters", total - 8 * whole - 13 * less)
+    with pytest.raises(PlanError, match="cannot be met"):
+        resolve(plan(0, 22, structure="layer", budget=budget), model)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from prunescope.pruning import importance
+from prunescope.pruning.gradients import Gradients
 from prunescope.pruning.importance import (
     combine,
     fluctuation,
@@ -21,6 +25,8 @@ from prunescope.pruning.importance import (
     unit_scores,
     wanda,
 )
+from prunescope.pruning.plan import TaylorForm
+from prunescope.pruning.processes import ALONE
 
 small = st.floats(-4, 4, width=32)
 
@@ -177,3 +183,37 @@ def test_sums_over_blocks_of_rows_are_those_of_the_whole(monkeypatch: pytest.Mon
     monkeypatch.setattr(importance, "_ELEMENTS", 6)
     for axis in (0, 1):
         assert torch.allclose(magnitude(weight, axis, 1), whole[axis])
+
+
+@pytest.mark.parametrize("form", ["param_second", "param_mix"])
+def test_gradients_of_examples_are_summed_a_piece_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, form: TaylorForm
+) -> None:
+    """What passes through in float32 is never as large as the tensor; the sums alone are."""
+    monkeypatch.setattr(importance, "_ELEMENTS", 12)
+    weight, *grads = torch.randn(3, 10, 6, generator=torch.Generator().manual_seed(0)).bfloat16()
+    present = SimpleNamespace(
+        weight=lambda _: weight, gradient=lambda _: grads[0], forget=lambda: grads.pop(0)
+    )
+    squares = 2 * sum(g.float().square() for g in grads)
+    expected = taylor(weight, grads[0].float() + grads[1].float(), 1, form, squares)
+    seen: list[tuple[str, int]] = []
+
+    class Watching(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            output = func(*args, **kwargs or {})
+            if output.dtype == torch.float32:
+                seen.append((str(func), output.numel()))
+            return output
+
+    with Watching():
+        gathered = Gradients(form, present, ["w"], 2)
+        gathered.batch_is_done()
+        gathered.batch_is_done()
+        grads.append(weight)
+        rows = gathered.rows({"w": {1}}, ALONE)
+    torch.testing.assert_close(rows["w", 1], expected)
+    whole = {func for func, numel in seen if numel == weight.numel()}
+    assert whole == {"aten.zeros_like.default"}

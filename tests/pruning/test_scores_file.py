@@ -111,6 +111,7 @@ def test_random_ones_are_not_kept(tmp_path: Path, model: Model) -> None:
 
 
 NAME = "model.layers.0.mlp.up_proj.weight"
+WORDS = CALIBRATION.record.as_dict() | {"windows": "3"}
 
 
 @pytest.mark.parametrize(
@@ -121,6 +122,10 @@ NAME = "model.layers.0.mlp.up_proj.weight"
         ({"influence": [1]}, {}, "its metadata are not those of scores"),
         ({"calibration": {"source": "x"}}, {}, "its metadata are not those of scores"),
         ({"calibration": None}, {}, "its metadata are not those of scores"),
+        ({"calibration": {}}, {}, "its metadata are not those of scores"),
+        ({"calibration": 0}, {}, "its metadata are not those of scores"),
+        ({"calibration": WORDS}, {}, "its metadata are not those of scores"),
+        ({"loss": 10**400}, {}, "its metadata are not those of scores"),
         ({}, {f"{NAME}:2": torch.ones(20)}, "is no axis of the model"),
         ({}, {"stranger:0": torch.ones(20)}, "is no axis of the model"),
         ({}, {f"{NAME}:0": torch.ones(19)}, "is no float32 score of each index"),
@@ -156,3 +161,13 @@ def test_a_row_that_is_needed_and_not_there_is_named(tmp_path: Path, model: Mode
     save_file(rows, path, told)
     with pytest.raises(PlanError, match=r"has no scores of axis 0 of 'model\.layers\.1\.mlp\.up"):
         loaded(path, model)
+
+
+@pytest.mark.parametrize("places", [[], [0, 1], [0, 1, 2, 4]], ids=str)
+def test_every_layer_needs_its_influence(tmp_path: Path, model: Model, places: list[int]) -> None:
+    wanted = plan(structure="layer", layers=2, depth_by="influence")
+    path = saved(tmp_path / "scores", model, wanted)
+    rewritten(path, {"influence": {str(place): 0.5 for place in places}})
+    targets = resolve(wanted, model)
+    with pytest.raises(PlanError, match="no scores for each of the layers"):
+        prune(model, wanted, targets, None, Computing(), scored=loaded(path, model, wanted))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,3 +172,25 @@ def test_weights_are_in_place_only_while_they_are_needed(tmp_path: Path) -> None
         assert all(a is b for a, b in zip(before, layer.parameters(), strict=True))
         # Experts have no memory of their own in between.
         assert layer.mlp.experts.gate_up_proj.stride() == (0, 0, 0)
+
+
+def test_what_a_layer_keeps_is_given_back_once_it_is_known(tmp_path: Path) -> None:
+    from prunescope.checkpoint.weights import WeightMap
+
+    checkpoint = stored(tmp_path, family("llama"))
+    with WeightMap() as weights:
+        network = LayeredNetwork(checkpoint, weights, "cpu", torch.float64)
+        with network.present({layered.ENTRY}), torch.no_grad():
+            hidden, calls = network.enter(torch.arange(8)[None])
+        copies: list[weakref.ref[Tensor]] = []
+        run = network.run
+
+        def noting(number: int, given: Tensor, call: layered.Call) -> Tensor:
+            copies.extend(weakref.ref(p) for p in network.layers[number].parameters())
+            return run(number, given, call)
+
+        network.run = noting
+        assert batches.bytes_kept(network, hidden, calls) > hidden.nbytes
+        gc.collect()
+        assert copies
+        assert all(copy() is None for copy in copies)

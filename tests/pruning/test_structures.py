@@ -15,7 +15,8 @@ from prunescope.analysis.trace.run import trace
 from prunescope.checkpoint import open_checkpoint
 from prunescope.pruning.plan import PruningPlan
 from tests.support.pruning import CALIBRATION, described, plan, prune_tiny, store_as_torch
-from tests.support.tiny import BIASES, tiny_folder, tiny_network
+from tests.support.streams import family
+from tests.support.tiny import BIASES, edit_json, tiny_folder, tiny_network
 from tests.support.verify import check, codes, failed, verified
 
 # 8 query heads in 4 groups, so that query heads, KV heads and groups are three numbers.
@@ -160,3 +161,26 @@ def most_influential(network: Any, count: int) -> list[int]:
             cosine = (a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1))
             lowest[n] += float(cosine.mean())
     return sorted(sorted(range(4), key=lambda n: lowest[n])[:count])
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_layer_keeps_its_kind_of_attention_under_its_new_number(
+    tmp_path: Path, told: bool
+) -> None:
+    """Gemma 2 gives every other layer a window; its older config.json leaves it to the number."""
+    network = family("gemma2")
+    second = network.model.layers[1]
+    with torch.no_grad():
+        # It gives what it was given, so that it is the one to go, and nothing changes without it.
+        second.self_attn.o_proj.weight.zero_()
+        second.mlp.down_proj.weight.zero_()
+    network.save_pretrained(tmp_path / "m")
+    if not told:
+        edit_json(tmp_path / "m" / "config.json", {"layer_types": None})
+    pruned = prune_tiny(
+        described(tmp_path / "m"),
+        PruningPlan(0.5, (0, 4), (0, 4), structure="layer", layers=3, depth_by="influence"),
+    )
+    assert pruned.record["kept_layers"] == [0, 2, 3]
+    assert pruned.config["layer_types"] == ["sliding_attention"] * 2 + ["full_attention"]
+    torch.testing.assert_close(logits(pruned.network("cpu")), logits(network))

@@ -73,6 +73,8 @@ def _eval(say: Messages, path: str, output: Output, options: dict[str, Any]) -> 
     load = None
     if options["speed"]:
         load = Load(options["batch"], options["context"], options["new_tokens"], options["repeats"])
+    elif options["device_name"]:
+        raise click.UsageError("--device-name belongs to --speed")
     prompts = options["prompts"] or (PROMPTS if options["generate"] else ())
     text = None if options["no_perplexity"] else documents(options["text"], "evaluation")
     sliding = Sliding(options["window"], options["stride"], options["max_tokens"], options["bos"])

@@ -106,7 +106,8 @@ def _prune(say: Messages, options: dict[str, Any]) -> None:
     is_first = not told_rank()
     if options["save_model"] and is_first:
         check_target(folder, options["save_format"])
-        check_format(model, plan, targets, options)
+        if options["plan"] is None:
+            check_format(model, plan, targets, options)
     screen = Screen()
     calibration = None
     if plan.is_calibrated and options["plan"] is None and not options["scores"]:
@@ -131,7 +132,7 @@ def _prune(say: Messages, options: dict[str, Any]) -> None:
         return
     print_result(pruned.parameters, pruned.loss, screen, say)
     if options["save_model"]:
-        save(say, screen, pruned, plan, folder, options)
+        save(say, screen, pruned, folder, options)
     else:
         screen.line(say("prune_not_saved"), "yellow")
     forget_progress(computing)

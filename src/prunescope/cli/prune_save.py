@@ -60,7 +60,6 @@ def save(
     say: Messages,
     screen: Screen,
     pruned: Pruned,
-    plan: PruningPlan,
     folder: Path,
     options: dict[str, Any],
 ) -> None:
@@ -76,7 +75,7 @@ def save(
     def card(written: Path, padding: Padding | None) -> str:
         found = compare(pruned.base.checkpoint, open_checkpoint(written))
         has_code = _has_code(written)
-        return model_card(found, plan.ratio, plan.importance, has_code, padding, say)
+        return model_card(found, pruned.record.get("plan"), has_code, padding, say)
 
     padding = pruned.save(folder, form, options["uniform"], card if form == "hf" else None)
     saved = folder if form in ("hf", "deci") else folder / WEIGHTS

@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from prunescope.errors import PrunescopeError, printable
+from prunescope.errors import PrunescopeError, first_line, is_out_of_memory, printable
 from prunescope.report.messages import LANGUAGES, Language, Messages
 
 LANGUAGE_VARIABLE = "PRUNESCOPE_LANG"
@@ -53,6 +53,10 @@ def run(
     except (KeyboardInterrupt, click.Abort):
         print(say("interrupted"), file=sys.stderr)
         code = 130
+    except (MemoryError, RuntimeError) as err:  # click.Abort, a RuntimeError, has gone before
+        if not is_out_of_memory(err):
+            raise
+        code = fail(say, f"not enough memory: {first_line(err)}")
     try:
         sys.stdout.flush()
     except BrokenPipeError:

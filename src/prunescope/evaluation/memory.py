@@ -56,6 +56,8 @@ def peak_memory(device: str) -> Iterator[Peak]:
 def free_memory(device: str) -> int | None:
     """Bytes that can still be had on `device`; None where the system does not say."""
     if device.startswith("cuda"):
+        # What torch keeps of an earlier model for reuse would count as taken.
+        torch.cuda.empty_cache()
         return int(torch.cuda.mem_get_info(device)[0])
     free = _kilobytes(_MACHINE, "MemAvailable")
     return None if free is None else free << 10

@@ -138,7 +138,9 @@ def _run(
 
 
 def _now(network: transformers.PreTrainedModel) -> float:
-    """The time at which everything asked for is done: CUDA only takes orders."""
+    """The time at which everything asked for is done: CUDA and Metal only take orders."""
     if network.device.type == "cuda":
         torch.cuda.synchronize(network.device)
+    elif network.device.type == "mps":
+        torch.mps.synchronize()
     return perf_counter()

@@ -19,7 +19,8 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Write config.json, and those of our files that its `auto_map` names."""
     write_json(folder / "config.json", config)
     named = config.get(AUTO_MAP)
-    modules = {str(name).partition(".")[0] for name in named.values()} if named else set()
+    names = named.values() if isinstance(named, Mapping) else ()
+    modules = {str(name).partition(".")[0] for name in names}
     for code in CODE:
         if code.removesuffix(".py") in modules:
             (folder / code).write_bytes((_CARRIED / code).read_bytes())

@@ -58,10 +58,10 @@ def _no_llama(config: Mapping[str, Any]) -> Iterator[str]:
     position = config.get("position_embedding_type", "rope")
     if position not in (None, "rope"):
         yield f"position_embedding_type is {printable(str(position), 40)!r}"
-    told = spelled_out(config).get(PER_LAYER)
-    if told is None:
+    if not isinstance(config.get(BLOCKS), list):
         yield f"config.json has no {BLOCKS}"
         return
+    told = spelled_out(config)[PER_LAYER]
     for number, block in enumerate(config[BLOCKS]):
         for question, answer in told[str(number)][KINDS].items():
             if answer != _WHOLE[question]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from prunescope.architecture import Model, Role
 from prunescope.errors import CheckpointError
 from prunescope.extras import require
 from prunescope.interop.formats import GgufType
-from prunescope.interop.gguf_rope import add_rope
+from prunescope.interop.gguf_rope import MOST, add_rope
 from prunescope.interop.gguf_types import file_type
 
 if TYPE_CHECKING:
@@ -59,14 +58,14 @@ def add_config(
     head_dim = model.head_dim or 0
     for add in (writer.add_key_length, writer.add_value_length, writer.add_rope_dimension_count):
         add(head_dim)
-    writer.add_context_length(_number(model, "max_position_embeddings", 2048))
+    writer.add_context_length(int(_number(model, "max_position_embeddings", 2048)))
     writer.add_layer_norm_rms_eps(float(_number(model, "rms_norm_eps", 1e-6)))
     add_rope(writer, model.checkpoint)
 
 
 def _number(model: Model, key: str, default: float) -> Any:
     value = model.checkpoint.config.get(key, default)
-    if type(value) not in (int, float) or not (math.isfinite(value) and value > 0):
+    if type(value) not in (int, float) or not 0 < value <= MOST:
         raise CheckpointError(model.checkpoint.path, f"config.json: {key} is {value!r}")
     return value
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 else:
     np = require("numpy", "gguf")
 
+# The largest number that a key has room for: its type is uint32, or float32.
+MOST = (1 << 32) - 1
+
 
 def add_rope(writer: gguf.GGUFWriter, checkpoint: Checkpoint) -> None:
     """Write base and scaling.
@@ -88,10 +91,14 @@ def _settings(checkpoint: Checkpoint) -> Mapping[str, Any]:
     }
     for key in ("rope_theta", *needed.get(_kind(rope), ())):
         value = rope.get(key, 10000.0 if key == "rope_theta" else None)
-        if not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
+        if not isinstance(value, int | float) or not 0 < value <= MOST:
             raise ArchitectureError(f"{checkpoint.path}: config.json: RoPE {key} is {value!r}")
+    if _kind(rope) == "llama3" and rope["low_freq_factor"] >= rope["high_freq_factor"]:
+        raise ArchitectureError(
+            f"{checkpoint.path}: config.json: RoPE low_freq_factor is not below high_freq_factor"
+        )
     return rope
 
 
-def _kind(rope: Mapping[str, Any]) -> Any:
-    return rope.get("rope_type", rope.get("type")) or "default"
+def _kind(rope: Mapping[str, Any]) -> str:
+    return str(rope.get("rope_type", rope.get("type")) or "default")

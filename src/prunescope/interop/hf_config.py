@@ -62,6 +62,9 @@ def config_for(
         lengths: (layer, space) → units (heads, KV heads, channels) it has now, for every
             per-layer space of every layer that is left, by its new number.
         change: what else has.
+
+    Raises:
+        CheckpointError: as `uniform`; or layers have gone, and transformers refuses the config.
     """
     config = uniform(model.checkpoint.config, model.checkpoint.path)
     config |= {model.family.spaces[name].config: length for name, length in change.whole.items()}

@@ -10,7 +10,7 @@ from prunescope.analysis.record import RECORD
 from prunescope.atomic import check_writable, replacing_folder
 from prunescope.checkpoint.opening import CONFIG
 from prunescope.checkpoint.storage import LocalFolder
-from prunescope.errors import PrunescopeError, first_line
+from prunescope.errors import PrunescopeError
 from prunescope.interop.companions import CODE, COMPANIONS, RECORD_BEFORE_PADDING, copy_files
 from prunescope.interop.config_file import write_config, write_json
 from prunescope.interop.convert_target import is_marked
@@ -66,11 +66,7 @@ def save(
     """
     check_target(folder, exported.form)
     with replacing_folder(folder, _is_ours) as temporary:
-        try:
-            write_weights(temporary, exported, base)
-        except RuntimeError as err:
-            # torch's archive writer has no OSError for a full disk.
-            raise PrunescopeError(f"{folder}: cannot be written ({first_line(err)})") from None
+        write_weights(temporary, exported, base)
         write_config(temporary, exported.config)
         write_json(temporary / (RECORD_BEFORE_PADDING if exported.padding else RECORD), record)
         if base is not None:

@@ -83,7 +83,8 @@ def renamed(checkpoint: Checkpoint) -> tuple[Checkpoint, dict[str, int]]:
 
     Raises:
         ArchitectureError: a tensor that the family has no place for.
-        CheckpointError: nothing says how many heads there are, or rows are no whole heads.
+        CheckpointError: nothing says how many heads there are, rows are no whole heads, or there
+            is no MLP or no token embedding to take sizes from.
     """
     model = describe(checkpoint)
     config = _config(model)
@@ -98,10 +99,11 @@ def renamed(checkpoint: Checkpoint) -> tuple[Checkpoint, dict[str, int]]:
             raise CheckpointError(tensor.file, f"tensor {name!r} is packed ({tensor.dtype})")
         names = model.family.naming(name)
         if names is not None and names.permuted and model.roles[name].role in _PERMUTED:
-            if not head_dim or head_dim % 2 or tensor.shape[0] % head_dim:
+            rows = tensor.shape[0]
+            if not head_dim or head_dim % 2 or not rows or rows % head_dim:
                 raise CheckpointError(
                     tensor.file,
-                    f"tensor {name!r}: {tensor.shape[0]} rows are not whole heads of {head_dim}",
+                    f"tensor {name!r}: {rows} rows are not whole heads of {head_dim}",
                 )
             head_dims[ours] = head_dim
         tensors[ours] = replace(
@@ -132,8 +134,8 @@ def _config(model: Model) -> dict[str, Any]:
     if lacking:
         path = model.checkpoint.path
         raise CheckpointError(path, f"lacks its {lacking[-1].title}, which config.json tells of")
-    embedding = model.outside[Role.EMBEDDING].tensors[0]
-    channels = [layer[Role.GATE].tensors[0].shape[0] for layer in model.layers.values()]
+    embedding = model.outside[Role.EMBEDDING]
+    channels = [layer[Role.GATE].shape[0] for layer in model.layers.values()]
     found = {
         "model_type": kind,
         "architectures": [_CLASSES[kind]],

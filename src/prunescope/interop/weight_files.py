@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from prunescope.checkpoint import TensorInfo
 from prunescope.checkpoint.runs import MAX_RUN
 from prunescope.checkpoint.storage import LocalFile
-from prunescope.errors import PrunescopeError
+from prunescope.errors import PrunescopeError, first_line
 from prunescope.extras import require
 from prunescope.interop.convert_target import MARK
 from prunescope.interop.export import Export
@@ -40,15 +40,20 @@ def write_weights(
 
     Raises:
         CheckpointError: the tensors are no whole model (`llm_pruner`).
-        RuntimeError, OSError: the disk is full.
+        OSError: the disk is full.
     """
     state = in_memory(exported.state)
-    if exported.form == "bin":
-        # torch names the archive's root after the file: written under its final name.
-        write_torch(folder / WEIGHTS, state)
-        return [WEIGHTS]
-    if exported.form == "llm_pruner":
-        torch.save(_module(exported, base), folder / WEIGHTS)
+    if exported.form in ("bin", "llm_pruner"):
+        module = None if exported.form == "bin" else _module(exported, base)
+        try:
+            # torch names the archive's root after the file: written under its final name.
+            if module is None:
+                write_torch(folder / WEIGHTS, state)
+            else:
+                torch.save(module, folder / WEIGHTS)
+        except RuntimeError as err:
+            # torch's archive writer has no OSError for a full disk.
+            raise OSError(first_line(err)) from None
         return [WEIGHTS]
     place = LocalFile(folder / "model.safetensors")
     tensors = {

@@ -43,7 +43,8 @@ def bytes_kept(network: LayeredNetwork, hidden: Tensor, calls: Sequence[Call]) -
             storage = tensor.untyped_storage()
             if storage.data_ptr() not in known:
                 kept[storage.data_ptr()] = storage.nbytes()
-            return tensor
+            # Itself, an output of the graph would hold the graph, which would hold it for ever.
+            return tensor.detach()
 
         saved = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)
         with torch.enable_grad(), saved:

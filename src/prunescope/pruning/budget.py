@@ -14,6 +14,7 @@ from typing import Literal
 from prunescope.analysis.cost import Workload, cost
 from prunescope.architecture import Model
 from prunescope.errors import PlanError
+from prunescope.pruning.groups import LAYERS
 from prunescope.pruning.planned import is_known, planned
 from prunescope.pruning.targets import Target
 
@@ -76,7 +77,7 @@ class Need:
     Attributes:
         limit: what may be needed.
         excess: how much has to go.
-        savings: what goes with one unit of each target.
+        savings: what goes with one unit of each target; of layers, with the last.
     """
 
     limit: int
@@ -121,6 +122,8 @@ def meet(
         PlanError: as `need`, or the budget cannot be met.
     """
     asked = need(budget, targets, model, share)
+    if any(target.group.kind == LAYERS for target in targets):
+        return _fewest_layers(budget, targets, model, asked.limit)
     excess, units = asked.excess, asked.savings
     removed = [0] * len(targets)
     undo: list[tuple[int, int]] = []
@@ -131,8 +134,7 @@ def meet(
         excess -= units[index] * (count - removed[index])
         removed[index] = count
     if excess > 0:
-        wanted, most = (_written(budget, model, n) for n in (asked.limit, asked.limit + excess))
-        raise PlanError(f"a budget of {wanted} cannot be met: what may be removed leaves {most}")
+        raise _cannot_be_met(budget, model, asked.limit, asked.limit + excess)
     # A large last unit may have made smaller ones before it needless.
     for index, before in reversed(undo):
         spare = units[index] * (removed[index] - before)
@@ -140,6 +142,25 @@ def meet(
             excess += spare
             removed[index] = before
     return tuple(replace(t, remove=n) for t, n in zip(targets, removed, strict=True))
+
+
+def _fewest_layers(
+    budget: Budget, targets: Sequence[Target], model: Model, limit: int
+) -> tuple[Target, ...]:
+    """The same for whole layers, of which each may save something else."""
+    (target,) = targets
+    needed = 0
+    for count in target.choices:
+        found = replace(target, remove=count)
+        needed = _needed(budget, model, (found,))
+        if needed <= limit:
+            return (found,)
+    raise _cannot_be_met(budget, model, limit, needed)
+
+
+def _cannot_be_met(budget: Budget, model: Model, limit: int, least: int) -> PlanError:
+    wanted, most = (_written(budget, model, n) for n in (limit, least))
+    return PlanError(f"a budget of {wanted} cannot be met: what may be removed leaves {most}")
 
 
 def _evenly(targets: Sequence[Target]) -> Iterator[tuple[int, int]]:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
+from prunescope.extras import require
 from prunescope.interop.layered import Present
-from prunescope.pruning.importance import taylor
+from prunescope.pruning.importance import pieces, taylor
 from prunescope.pruning.plan import TaylorForm
 from prunescope.pruning.processes import Processes
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+else:
+    torch = require("torch", "prune")
 
 SECOND_ORDER = ("param_second", "param_mix")
 
@@ -42,13 +46,17 @@ class Gradients:
         if self._form not in SECOND_ORDER:
             return
         for name in self._wanted:
-            # The loss is the mean over examples: this is one example's share of its gradient.
-            share = self._present.gradient(name).float()
-            # n·(g/n)² summed over n examples is the mean of their g².
-            squares = share.square().mul_(self._examples)
-            _add(self._squares, name, squares)
-            if self._form == "param_mix":
-                _add(self._sums, name, share)
+            gradient = self._present.gradient(name)
+            squares = _sum(self._squares, name, gradient)
+            sums = _sum(self._sums, name, gradient) if self._form == "param_mix" else None
+            # Of a head in float32, what is only passed through would take gigabytes more.
+            for rows in pieces(gradient):
+                # The loss is the mean over examples: one example's share of its gradient.
+                share = gradient[rows].float()
+                # n·(g/n)² summed over n examples is the mean of their g².
+                squares[rows] += share.square().mul_(self._examples)
+                if sums is not None:
+                    sums[rows] += share
         self._present.forget()
 
     def rows(
@@ -60,11 +68,13 @@ class Gradients:
             weight = self._present.weight(name)
             squares = None
             if self._form in SECOND_ORDER:
-                squares = processes.summed(self._squares.pop(name, weight.float() * 0))
+                squares = processes.summed(_sum(self._squares, name, weight))
+                del self._squares[name]
             if self._form == "param_second":
                 gradient = weight
             elif self._form == "param_mix":
-                gradient = processes.summed(self._sums.pop(name, weight.float() * 0))
+                gradient = processes.summed(_sum(self._sums, name, weight))
+                del self._sums[name]
             else:
                 gradient = processes.summed(self._present.gradient(name))
             for axis in axes[name]:
@@ -73,9 +83,8 @@ class Gradients:
         return found
 
 
-def _add(sums: dict[str, Tensor], name: str, values: Tensor) -> None:
-    if name in sums:
-        sums[name] += values
-    else:
-        # Its own memory: what it is a view of goes on.
-        sums[name] = values.clone() if values._base is not None else values
+def _sum(sums: dict[str, Tensor], name: str, like: Tensor) -> Tensor:
+    """What has been summed of `name`; zeros where nothing has come yet, of the shape of `like`."""
+    if name not in sums:
+        sums[name] = torch.zeros_like(like, dtype=torch.float32)
+    return sums[name]

@@ -9,7 +9,7 @@ the same index modulo their number; here each to the KV head it shares a GQA gro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from prunescope.extras import require
@@ -131,13 +131,18 @@ def combine(members: Sequence[Tensor], grouping: Grouping) -> Tensor:
     return stacked.mean(0) if grouping == "mean" else stacked.sum(0)
 
 
+def pieces(tensor: Tensor) -> Iterator[slice]:
+    """Rows of `tensor`, [rows, …], as many at a time as are held in float32; one piece at least."""
+    length = tensor.shape[0]
+    step = max(1, _ELEMENTS // max(1, tensor[:1].numel())) if length else 1
+    for start in range(0, max(1, length), step):
+        yield slice(start, start + step)
+
+
 def _summed(axis: int, each: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
     """Σ each(*tensors) over all axes but `axis`, in float32, some rows at a time."""
-    length = tensors[0].shape[0]
-    step = max(1, _ELEMENTS // max(1, tensors[0][:1].numel())) if length else 1
     parts = [
-        _rest_summed(each(*(t[start : start + step].float() for t in tensors)), axis)
-        for start in range(0, max(1, length), step)
+        _rest_summed(each(*(t[rows].float() for t in tensors)), axis) for rows in pieces(tensors[0])
     ]
     return torch.cat(parts) if axis == 0 else torch.stack(parts).sum(0)
 

@@ -25,8 +25,8 @@ class Scores:
             axis that the measure says nothing of (FLAP: all but input columns) is not there.
         loss: of the unpruned model on the calibration set, in nats per token; None where it was
             not measured.
-        influence: layer → block influence, the mean over tokens of 1 − cos(x_in, x_out); empty
-            where it was not measured.
+        influence: a layer's place, from 0 → block influence, the mean over tokens of
+            1 − cos(x_in, x_out); empty where it was not measured.
     """
 
     rows: Mapping[tuple[str, int], Tensor]

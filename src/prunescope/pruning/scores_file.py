@@ -95,10 +95,10 @@ def load_scores(
     try:
         influence = {int(layer): float(v) for layer, v in notes["influence"].items()}
         loss = None if notes["loss"] is None else float(notes["loss"])
-        record = notes["calibration"] and CalibrationRecord(**notes["calibration"])
+        record = _calibration(notes["calibration"])
         if plan.is_calibrated and record is None:
             raise ValueError
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, OverflowError, TypeError, ValueError):
         raise CheckpointError(file, "its metadata are not those of scores") from None
     return Scores(rows, loss, influence), record
 
@@ -120,6 +120,23 @@ def _notes(file: LocalFile, metadata: Any) -> dict[str, Any]:
     if notes["layout"] != LAYOUT:
         raise CheckpointError(file, f"is of layout {notes['layout']}, not {LAYOUT}")
     return notes
+
+
+def _calibration(told: Any) -> CalibrationRecord | None:
+    """What scores were measured on.
+
+    Raises:
+        TypeError: it is no such record.
+    """
+    if told is None:
+        return None
+    record = CalibrationRecord(**told)
+    counts = record.windows, record.length, record.seed
+    if not all(type(n) is int for n in counts) or not (
+        isinstance(record.source, str) and isinstance(record.sha256, str)
+    ):
+        raise TypeError
+    return record
 
 
 def _place(checkpoint: Checkpoint, info: TensorInfo) -> tuple[str, int]:

@@ -36,12 +36,17 @@ def unit_scores(
     """For each target the scores of its units; random ones are uniform in [0, 1).
 
     A layer's score is its block influence, or the higher the earlier it comes.
+
+    Raises:
+        PlanError: there is not a score for each unit.
     """
     if plan.structure == "layer":
         (target,) = targets
         if plan.depth_by == "first":
             return ([float(-unit) for unit in range(target.group.units)],)
-        return ([scores.influence[layer] for layer in sorted(scores.influence)],)
+        if scores.influence.keys() != set(range(target.group.units)):
+            raise PlanError("there are no scores for each of the layers")
+        return ([scores.influence[place] for place in range(target.group.units)],)
     if plan.importance == "random":
         # Not a secret: a choice that anyone can repeat from the seed.
         chance = random.Random(plan.seed)  # noqa: S311

@@ -27,8 +27,7 @@ _TRUST = ", trust_remote_code=True"
 
 def model_card(
     comparison: Comparison,
-    ratio: float,
-    method: str,
+    plan: object,
     has_code: bool,
     padding: Padding | None,
     say: Messages,
@@ -36,8 +35,7 @@ def model_card(
     """A model card in Markdown.
 
     Args:
-        ratio: share of the units that each pruned layer was to lose.
-        method: how importance was measured.
+        plan: as pruning.json holds it; what it does not say is left out.
         has_code: whether transformers needs the code in the folder.
         padding: zeros among the weights, which the figures count too.
     """
@@ -45,8 +43,7 @@ def model_card(
     counts = comparison.parameters
     totals = {
         "card_base": name,
-        "card_ratio": f"{ratio:g}",
-        "card_method": method,
+        **_method(plan),
         "original_parameters": f"{counts.original:,}",
         "pruned_parameters": f"{counts.pruned:,}",
         "retention": f"{counts.retention:.4f}",
@@ -81,6 +78,18 @@ def model_card(
         say("card_record", file=record) + "\n",
     ]
     return "\n".join(parts)
+
+
+def _method(plan: object) -> dict[str, str]:
+    """The share of the units that each pruned layer was to lose, and how they were chosen."""
+    told = plan if isinstance(plan, dict) else {}
+    found = {}
+    if isinstance(told.get("ratio"), int | float):
+        found["card_ratio"] = f"{told['ratio']:g}"
+    method = told.get("importance", told.get("depth_by"))
+    if isinstance(method, str):
+        found["card_method"] = _plain(method)
+    return found
 
 
 def _row(cells: Iterable[str]) -> str:

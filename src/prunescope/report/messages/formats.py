@@ -30,8 +30,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "card_title": ("{name}, 经 prunescope 剪枝", "{name}, pruned with prunescope"),
     "card_intro": (
-        "{name} 的结构化剪枝: 整组移除 GQA 头与 MLP 通道, 其余权重逐位不变。",
-        "A structured pruning of {name}: whole GQA groups and MLP channels are removed, all other "
+        "{name} 的结构化剪枝: 注意力头、通道或层整个移除, 其余权重逐位不变。",
+        "A structured pruning of {name}: whole heads, channels or layers are removed, all other "
         "weights are as they were, bit for bit.",
     ),
     "card_padded": (
