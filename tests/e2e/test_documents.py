@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from prunescope.analysis import scan as scanning
+from prunescope.architecture import generic, unstacked
 from prunescope.checkpoint import (
     budget,
     cursor,
@@ -232,6 +233,9 @@ def test_the_bounds_named_are_the_bounds(language: str) -> None:
         cursor.MAX_SKIPPED,
         pickle_places.MAX_PICKLES,
         transport.MAX_REDIRECTS,
+        unstacked.MAX_STACKED,
+        unstacked.MAX_APART,
+        generic.MAX_STACKS,
     )
     wanted = {
         f"{megabytes} MB",

@@ -20,7 +20,7 @@ from prunescope.errors import ArchitectureError
 # The note that a checkpoint gets of which something was taken apart.
 STACKED = "prunescope.stacked"
 # No file is to make more tensors than that of one, nor of all together more than one could list.
-_MOST_EXPERTS = 4096
+MAX_STACKED = 4096
 MAX_APART = 150_000
 
 
@@ -71,7 +71,7 @@ def _parts(family: Family, tensor: TensorInfo) -> Iterator[TensorInfo]:
     experts, rows, columns = tensor.shape[0], tensor.shape[1] // len(names), tensor.shape[2]
     nbytes = rows * columns * DTYPE_BITS.get(tensor.dtype, 0) // 8
     is_whole = nbytes * len(names) * experts == tensor.nbytes and nbytes
-    if not is_whole or tensor.strides is not None or experts > _MOST_EXPERTS:
+    if not is_whole or tensor.strides is not None or experts > MAX_STACKED:
         return
     for number in range(experts * len(names)):
         expert, part = divmod(number, len(names))
