@@ -14,16 +14,24 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from prunescope.architecture import Model
+from prunescope.checkpoint import open_checkpoint
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.pruning.calibration import CalibrationSet, choose_windows
-from prunescope.pruning.plan import PruningPlan
+from prunescope.pruning.plan import Importance, PruningPlan
 from prunescope.pruning.resolving import resolve
 from prunescope.pruning.scores import Scores
-from prunescope.pruning.scoring import Computing, all_axes, axes_of, model_digest, score
+from prunescope.pruning.scoring import (
+    Computing,
+    all_axes,
+    axes_of,
+    default_dtype,
+    model_digest,
+    score,
+)
 from prunescope.pruning.selection import unit_scores
 from prunescope.pruning.targets import Target
 from prunescope.steps import Progress, silent
-from tests.support.tiny import BIASES, tiny_folder, tiny_model
+from tests.support.tiny import BIASES, tiny_folder, tiny_model, tiny_network
 
 MODELS: dict[str, dict[str, Any]] = {
     "llama": {},
@@ -226,3 +234,20 @@ def test_other_calibration_gives_other_scores(tmp_path: Path) -> None:
     targets = resolve(plan("taylor"), model)
     other = CalibrationSet("x", CALIBRATION.windows[:1], "")
     assert taylor_of(model, targets, other).loss != taylor_of(model, targets).loss
+
+
+@pytest.mark.parametrize(
+    ("stored", "device", "importance", "expected"),
+    [
+        (torch.float16, "cpu", "taylor", torch.float32),
+        (torch.float16, "cuda", "taylor", torch.bfloat16),
+        (torch.float16, "cuda", "wanda", torch.float16),
+        (torch.bfloat16, "cuda", "taylor", torch.bfloat16),
+        (torch.float32, "cuda", "taylor", torch.float32),
+    ],
+)
+def test_gradients_are_not_computed_in_float16(
+    tmp_path: Path, stored: torch.dtype, device: str, importance: Importance, expected: torch.dtype
+) -> None:
+    checkpoint = open_checkpoint(tiny_folder(tmp_path, tiny_network(dtype=stored)))
+    assert default_dtype(checkpoint, device, importance) == expected

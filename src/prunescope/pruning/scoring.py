@@ -17,7 +17,7 @@ from prunescope.interop.layered import LayeredNetwork
 from prunescope.interop.torch_tensors import as_tensor, computing_dtype
 from prunescope.pruning.calibration import CalibrationSet
 from prunescope.pruning.importance import magnitude
-from prunescope.pruning.plan import PruningPlan
+from prunescope.pruning.plan import Importance, PruningPlan
 from prunescope.pruning.processes import ALONE, Processes
 from prunescope.pruning.scores import Scores
 from prunescope.pruning.shelf import Shelf, SpilledShelf, clear, kept_shelf
@@ -40,8 +40,7 @@ class Computing:
 
     Attributes:
         device: torch's name.
-        dtype: of weights and activations; None for the model's own, but float32 for a model of
-            dtype F16 on the CPU.
+        dtype: of weights and activations; None for `default_dtype`.
         work: a folder that keeps the progress of an interrupted pass; None to keep none.
         processes: who shares the windows.
     """
@@ -102,7 +101,7 @@ def score(
         return _magnitudes(checkpoint, axes, plan, weights, computing, progress)
     if calibration is None:
         raise ValueError(f"{plan.importance} importance needs a calibration set")
-    dtype = computing.dtype or _default_dtype(checkpoint, computing.device)
+    dtype = computing.dtype or default_dtype(checkpoint, computing.device, plan.importance)
     network = LayeredNetwork(checkpoint, weights, computing.device, dtype)
     wanted = {name: axes[name] for name in axes if network.holds(name)}
     windows = share(calibration.windows, computing.processes)
@@ -143,11 +142,18 @@ def model_digest(checkpoint: Checkpoint) -> str:
     return digest.hexdigest()
 
 
-def _default_dtype(checkpoint: Checkpoint, device: str) -> torch.dtype:
+def default_dtype(checkpoint: Checkpoint, device: str, importance: Importance) -> torch.dtype:
+    """What scores are computed in where nobody says: the model's own dtype, but for float16.
+
+    A CPU has no fast arithmetic for it, and the gradients of a loss that is a mean over many tokens
+    fall below its range: on a device `taylor` has the range of bfloat16 instead.
+    """
     dtype = computing_dtype(checkpoint)
-    if dtype == torch.float16 and torch.device(device).type == "cpu":
+    if dtype != torch.float16:
+        return dtype
+    if torch.device(device).type == "cpu":
         return torch.float32
-    return dtype
+    return torch.bfloat16 if importance == "taylor" else dtype
 
 
 def _magnitudes(
