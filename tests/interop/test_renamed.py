@@ -204,6 +204,37 @@ def test_the_scaled_frequencies_of_llama_3_1_are_told(tmp_path: Path) -> None:
     assert (told["rope_type"], told["factor"], told["rope_theta"]) == ("llama3", 8.0, 10000.0)
 
 
+@pytest.mark.parametrize(
+    ("params", "length", "factor"),
+    [
+        ({"dim": 4096, "vocab_size": 128256}, 8192, None),
+        ({"dim": 4096, "vocab_size": 128256, "use_scaled_rope": True}, 131072, 8.0),
+        # Llama 3.2's 1B and 3B, whose own config.json have 32.
+        ({"dim": 2048, "vocab_size": 128256, "use_scaled_rope": True}, 131072, 32.0),
+        ({"dim": 3072, "vocab_size": 128256, "use_scaled_rope": True}, 131072, 32.0),
+        ({"dim": 2048, "use_scaled_rope": True, "rope_scaling_factor": 4}, None, 4),
+        ({"dim": 4096, "vocab_size": 32000}, None, None),
+    ],
+)
+def test_what_a_release_does_not_write_down_is_known_of_it(
+    tmp_path: Path, params: dict[str, object], length: int | None, factor: float | None
+) -> None:
+    folder = respelt(tiny_folder(tmp_path / "m"), tmp_path / "t", "Meta")
+    (folder / "params.json").write_text(json.dumps({"n_layers": 4, "n_heads": 4} | params))
+    config = open_checkpoint(folder).config
+    assert config.get("max_position_embeddings") == length
+    assert config.get("rope_scaling", {}).get("factor") == factor
+
+
+@pytest.mark.parametrize("heads", [-4, 0, "4", True, 4.0, None, [4]])
+def test_what_is_no_number_of_heads_is_none(tmp_path: Path, heads: object) -> None:
+    folder = respelt(tiny_folder(tmp_path / "m"), tmp_path / "t", "Meta")
+    (folder / "params.json").write_text(json.dumps(PARAMS | {"n_heads": heads}))
+    assert "num_attention_heads" not in open_checkpoint(folder).config
+    with pytest.raises(CheckpointError, match="say how many heads there are"):
+        convert(folder, tmp_path / "out")
+
+
 def test_mistrals_name_for_a_window_makes_a_mistral(tmp_path: Path) -> None:
     theirs = respelt(tiny_folder(tmp_path / "m"), tmp_path / "t", "Meta")
     (theirs / "params.json").write_text(json.dumps(PARAMS | {"sliding_window": 16}))

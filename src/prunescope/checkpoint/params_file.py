@@ -15,7 +15,7 @@ from prunescope.checkpoint.types import TensorInfo
 
 PARAMS = "params.json"
 # Meta's `multiple_of` and `ffn_dim_multiplier` say the channels by way of a formula; shapes do too.
-_KEYS = {
+_COUNTS = {
     "dim": "hidden_size",
     "n_layers": "num_hidden_layers",
     "n_heads": "num_attention_heads",
@@ -23,12 +23,14 @@ _KEYS = {
     "head_dim": "head_dim",
     "hidden_dim": "intermediate_size",
     "vocab_size": "vocab_size",
-    "norm_eps": "rms_norm_eps",
-    "rope_theta": "rope_theta",
     "sliding_window": "sliding_window",
 }
-# What Llama 3.1's `use_scaled_rope` stands for
-# (https://github.com/meta-llama/llama-models, models/llama3/model.py, `apply_scaling`).
+_REALS = {"norm_eps": "rms_norm_eps", "rope_theta": "rope_theta"}
+# What is not in the file but follows from the release, as in transformers'
+# convert_llama_weights_to_hf.py: the vocabulary of Llama 3, and its longest texts before and with
+# `use_scaled_rope`; what that stands for; and the widths of Llama 3.2, whose factor is 32.
+_LLAMA_3_TOKENS, _LLAMA_3_LENGTH, _SCALED_LENGTH = 128256, 8192, 131072
+_LLAMA_3_2 = (2048, 3072)
 _SCALED = {
     "rope_type": "llama3",
     "factor": 8.0,
@@ -51,9 +53,21 @@ def read_params(folder: Folder, tensors: Mapping[str, TensorInfo]) -> dict[str, 
     if "n_layers" not in found or "dim" not in found:
         return {}
     # Llama 2's has the vocabulary's size from the tokenizer, and -1 here.
-    config = {ours: found[key] for key, ours in _KEYS.items() if found.get(key) not in (None, -1)}
+    config: dict[str, Any] = {
+        ours: found[key] for key, ours in _COUNTS.items() if _is(found.get(key), int)
+    }
+    config |= {ours: found[key] for key, ours in _REALS.items() if _is(found.get(key), float, int)}
     config["tie_word_embeddings"] = not any(name.startswith("output.") for name in tensors)
-    if found.get("use_scaled_rope") is True:
-        factor = found.get("rope_scaling_factor") or _SCALED["factor"]
-        config["rope_scaling"] = _SCALED | {"factor": factor}
+    is_scaled = found.get("use_scaled_rope") is True
+    if config.get("vocab_size") == _LLAMA_3_TOKENS:
+        config["max_position_embeddings"] = _SCALED_LENGTH if is_scaled else _LLAMA_3_LENGTH
+    if is_scaled:
+        told, usual = found.get("rope_scaling_factor"), _SCALED["factor"]
+        usual = 32.0 if config.get("hidden_size") in _LLAMA_3_2 else usual
+        config["rope_scaling"] = _SCALED | {"factor": told if _is(told, float, int) else usual}
     return config
+
+
+def _is(value: object, *kinds: type) -> bool:
+    """Whether it is a number as there are such; no bool, and neither text nor below 1e-12."""
+    return type(value) in kinds and isinstance(value, int | float) and 1e-12 < value < 1e12
