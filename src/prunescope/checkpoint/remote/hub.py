@@ -72,6 +72,11 @@ def locate(text: str) -> tuple[Folder, str | None]:
 
 def _cached(model: str, revision: str) -> Path | None:
     """Where the cache has what has been downloaded of a model, whole or not."""
+    cache = Path(require("huggingface_hub.constants", "remote").HF_HUB_CACHE)
+    # https://huggingface.co/docs/huggingface_hub/guides/manage-cache. Where nothing is, whoever
+    # looks closer takes longer to import than the model to open.
+    if not (cache / "--".join(("models", *model.split("/")))).is_dir():
+        return None
     hub = require("huggingface_hub", "remote")
     try:
         # With no pattern it asks for no file, and so misses none.
