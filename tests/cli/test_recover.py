@@ -57,6 +57,8 @@ def test_json_is_all_that_it_prints(folder: Path) -> None:
         (("--batch-size=6",), "a batch of 6 is no whole number of micro batches of 4"),
         (("--lora-targets=wq",), "targets 'wq' are not among"),
         (("--teacher=nowhere",), "nowhere: "),
+        (("--distill-weight=0.5",), "--distill-weight belongs to --teacher"),
+        (("--distill-temperature=1",), "--distill-temperature belongs to --teacher"),
     ],
 )
 def test_what_cannot_be_done_ends_in_one_line(

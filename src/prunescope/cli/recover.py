@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
@@ -61,6 +62,10 @@ def subcommand(say: Messages) -> click.Command:
     @output_options(say)
     @language_option(say)
     def command(model: str, folder: Path, output: Output, **options: Any) -> None:
+        source = click.get_current_context().get_parameter_source
+        for name in ("distill_temperature", "distill_weight"):
+            if options["teacher"] is None and source(name) is ParameterSource.COMMANDLINE:
+                raise click.UsageError(f"--{name.replace('_', '-')} belongs to --teacher")
         _recover(say, model, folder, output, options)
 
     return command
