@@ -13,6 +13,7 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
+import torch
 
 from prunescope.analysis.compare import compare
 from prunescope.analysis.cost import Workload, cost
@@ -31,8 +32,8 @@ from tests.support.nemotron import (
     llama_folder,
     nemotron_folder,
 )
-from tests.support.pruning import described, edit_weights, plan, prune_tiny
-from tests.support.tiny import tiny_network
+from tests.support.pruning import State, described, edit_weights, plan, prune_tiny
+from tests.support.tiny import edit_json, tiny_folder, tiny_network
 
 ATTENTION, MLP, NORM, LINEAR = 2 * 32 * 32 + 2 * 16 * 32, 3 * 512 * 32, 32, 32 * 32
 
@@ -216,3 +217,23 @@ def test_a_gguf_says_with_counts_of_0_what_a_layer_lacks(tmp_path: Path) -> None
 
 def _third_layer(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {n.replace("blk.1.", "blk.2."): w for n, w in weights.items() if n.startswith("blk.1.")}
+
+
+def test_decilm_lists_the_kv_heads_of_each_layer(tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path / "m", num_attention_heads=4, num_key_value_heads=2)
+    # Of four layers two have one KV head, as in DeciLM-7B, which has 4, 2 and 1.
+    weights: State = {}
+    for layer in (1, 2):
+        for name in ("k_proj", "v_proj"):
+            weights[f"model.layers.{layer}.self_attn.{name}.weight"] = torch.ones(8, 24)
+    edit_weights(folder, weights)
+    told = {"model_type": "deci", "num_key_value_heads_per_layer": [2, 1, 1, 2]}
+    edit_json(folder / "config.json", told)
+    found = verify(open_checkpoint(folder))
+    assert {c.name for c in found.checks if c.verdict == "fail"} == set()
+    assert next(c for c in found.checks if c.name == "config").verdict == "pass"
+    edit_json(folder / "config.json", {"num_key_value_heads_per_layer": [2, 2, 1, 2]})
+    wrong = next(c for c in verify(open_checkpoint(folder)).checks if c.name == "config")
+    assert [one.layers for one in wrong.findings if one.verdict == "fail"] == [(1,)]
+    # KV heads of 8 rows: a key and a value in bf16 of each token in each of 2 + 1 + 1 + 2 heads.
+    assert cost(open_checkpoint(folder), Workload()).kv_bytes_per_token == 6 * 8 * 2 * 2

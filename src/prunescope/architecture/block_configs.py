@@ -15,6 +15,8 @@ from prunescope.checkpoint.gguf_config import KINDS, PER_LAYER
 
 NEMOTRON = "nemotron-nas"
 BLOCKS = "block_configs"
+# configuration_decilm.py beside https://huggingface.co/Deci/DeciLM-7B.
+_KV_HEADS = "num_key_value_heads_per_layer"
 # Engines round the channels that `ffn_mult` gives up to a multiple of this.
 CHANNELS_MULTIPLE = 256
 # No layer is wider, whatever a file claims.
@@ -39,8 +41,12 @@ def spelled_out(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
     Each layer gets what it has of `num_key_value_heads`, `intermediate_size` and
     `sliding_window`, and under `KINDS` which of the table's kinds it is; what cannot be read is
-    left out.
+    left out. DeciLM-7B, which came before, lists KV heads alone.
     """
+    listed = config.get(_KV_HEADS)
+    if isinstance(listed, list) and PER_LAYER not in config:
+        own = {str(n): {"num_key_value_heads": heads} for n, heads in enumerate(listed)}
+        return {**config, PER_LAYER: own}
     blocks = config.get(BLOCKS)
     if config.get("model_type") != NEMOTRON or not isinstance(blocks, list):
         return config
