@@ -16,6 +16,7 @@ import prunescope
 from prunescope.evaluation.perplexity import cut_windows, perplexity
 from prunescope.evaluation.sliding import sliding_windows, text_perplexity
 from prunescope.evaluation.streamed import streamed_model
+from tests.support.commands import prunescope as run_prunescope
 from tests.support.pruning import described, prune_tiny
 from tests.support.pruning import plan as block_plan
 from tests.support.streams import FAMILIES, difference, family, plan, scores_of, stored
@@ -75,16 +76,16 @@ def test_commands_keep_the_same_on_either_device(tmp_path: Path) -> None:
             "--block_mlp_layer_start", "1", "--block_mlp_layer_end", "3", "--device", device,
             "--save_model", "--save_ckpt_log_name", device, "--save_format", "hf",
         )  # fmt: skip
-        command(*options, cwd=tmp_path)
+        succeeds(*options, cwd=tmp_path)
         states[device] = load_file(tmp_path / "prune_log" / device / "model.safetensors")
     assert set(states["cuda"]) == set(states["cpu"])
     for name, tensor in states["cpu"].items():
         assert torch.equal(states["cuda"][name], tensor), name
     out = tmp_path / "prune_log" / "cuda"
-    command("eval", str(out), "--original", str(model), "--window", "64", "--stride", "64",
+    succeeds("eval", str(out), "--original", str(model), "--window", "64", "--stride", "64",
             "--speed", "--repeats", "1", "--context", "8", "--new-tokens", "3",
             "--device", "cuda", "--generate", cwd=tmp_path)  # fmt: skip
-    command("recover", str(out), "--output", str(tmp_path / "new"), "--device", "cuda",
+    succeeds("recover", str(out), "--output", str(tmp_path / "new"), "--device", "cuda",
             "--epochs", "1", cwd=tmp_path)  # fmt: skip
     assert (tmp_path / "new" / "config.json").is_file()
 
@@ -115,9 +116,6 @@ def test_nccl_joins_the_processes_of_torchrun(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def command(*words: str, cwd: Path) -> None:
-    """Run `prunescope` with these words, which must succeed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "prunescope", *words], cwd=cwd, capture_output=True, text=True
-    )
+def succeeds(*words: str, cwd: Path) -> None:
+    done = run_prunescope(*words, cwd=cwd)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -28,12 +28,12 @@ _COUNTS = {
 _REALS = {"norm_eps": "rms_norm_eps", "rope_theta": "rope_theta"}
 # What is not in the file but follows from the release, as in transformers'
 # convert_llama_weights_to_hf.py: the vocabulary of Llama 3, and its longest texts before and with
-# `use_scaled_rope`; what that stands for; and the widths of Llama 3.2, whose factor is 32.
+# `use_scaled_rope`; what that stands for beside a factor, also in a GGUF; and the widths of Llama
+# 3.2, whose factor is 32.
 _LLAMA_3_TOKENS, _LLAMA_3_LENGTH, _SCALED_LENGTH = 128256, 8192, 131072
 _LLAMA_3_2 = (2048, 3072)
-_SCALED = {
+SCALED_ROPE = {
     "rope_type": "llama3",
-    "factor": 8.0,
     "low_freq_factor": 1.0,
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 8192,
@@ -62,9 +62,9 @@ def read_params(folder: Folder, tensors: Mapping[str, TensorInfo]) -> dict[str, 
     if config.get("vocab_size") == _LLAMA_3_TOKENS:
         config["max_position_embeddings"] = _SCALED_LENGTH if is_scaled else _LLAMA_3_LENGTH
     if is_scaled:
-        told, usual = found.get("rope_scaling_factor"), _SCALED["factor"]
-        usual = 32.0 if config.get("hidden_size") in _LLAMA_3_2 else usual
-        config["rope_scaling"] = _SCALED | {"factor": told if _is(told, float, int) else usual}
+        told = found.get("rope_scaling_factor")
+        usual = 32.0 if config.get("hidden_size") in _LLAMA_3_2 else 8.0
+        config["rope_scaling"] = SCALED_ROPE | {"factor": told if _is(told, float, int) else usual}
     return config
 
 

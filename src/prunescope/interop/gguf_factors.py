@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from prunescope.checkpoint import Checkpoint
+from prunescope.checkpoint.params_file import SCALED_ROPE
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import CheckpointError
 from prunescope.extras import require
@@ -21,9 +22,6 @@ else:
     np = require("numpy", "gguf")
 
 FACTORS = "rope_freqs.weight"
-# Of every Llama since 3.1; they differ in the factor
-# (https://github.com/meta-llama/llama-models, models/llama3/model.py, `apply_scaling`).
-_RULE = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
 
 
 def scaling_of(source: Checkpoint, dim: int, base: float) -> dict[str, Any]:
@@ -46,9 +44,10 @@ def scaling_of(source: Checkpoint, dim: int, base: float) -> dict[str, Any]:
         factor = float(found.max(initial=1.0))
         if bool((found == 1.0).all()):
             return {}
-        rule = _RULE | {"factor": factor}
+        # The rule is one for every Llama since 3.1; they differ in the factor.
+        rule = SCALED_ROPE | {"factor": factor}
         if np.allclose(found, llama3_factors(dim, base, rule), rtol=1e-5, atol=0.0):
-            return {"rope_type": "llama3"} | rule
+            return rule
     raise CheckpointError(
         source.path, f"{FACTORS!r} holds a RoPE scaling other than Llama 3.1's, which has no name"
     )
