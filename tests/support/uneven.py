@@ -30,9 +30,9 @@ KEPT: Mapping[int, tuple[list[int], list[int]]] = {
 TOKENS = torch.arange(3, 63, 2)[None]
 
 
-def whole_network(family: str) -> PreTrainedModel:
-    """Of `SHAPE`, with weights that show an error."""
-    config = AutoConfig.for_model(family, **SHAPE)
+def whole_network(family: str, **changes: Any) -> PreTrainedModel:
+    """Of `SHAPE` but for `changes`, with weights that show an error."""
+    config = AutoConfig.for_model(family, **SHAPE | changes)
     network = AutoModelForCausalLM.from_config(config)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():

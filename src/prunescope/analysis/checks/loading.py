@@ -3,10 +3,9 @@
 transformers: what `AutoModelForCausalLM.from_pretrained` of 5.24 does, which the tests hold against
 it. It refuses layers whose shapes differ, but for those that code in the folder builds, and loads
 with random values whatever it does not find.
-vLLM: both its Llama (`vllm/model_executor/models/llama.py`) and its transformers backend
-(`vllm/model_executor/models/transformers/base.py`) build every layer from one config; the backend
-reads `per_layer_config` (https://github.com/vllm-project/vllm/pull/49797), but builds on stock
-modelling, which for Llama does not.
+vLLM: its own Llama (`vllm/model_executor/models/llama.py`) builds every layer from one config; its
+transformers backend (`vllm/model_executor/models/transformers/base.py`) builds with the folder's
+code, and takes each layer's heads from `per_layer_config` (0.32, which the tests run).
 llama.cpp: architecture `llama` makes all layers of the first one's counts (`src/models/llama.cpp`),
 `deci` of arrays, one count a layer (`src/models/deci.cpp`).
 """
@@ -62,7 +61,7 @@ def loading_checks(after: Layout, checks: Sequence[Check]) -> tuple[Check, ...]:
                 *_built(after, "vllm"),
                 *_vllm(after),
                 *_stacked(after),
-                *_hugging_face(after, uneven),
+                *_hugging_face(after, built),
                 *broken,
             ],
         ),
