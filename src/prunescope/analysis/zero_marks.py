@@ -14,9 +14,9 @@ else:
 
 # Rows of a tile, but for the last, are a multiple of this: whole blocks.
 ROWS = 32
-# Elements marked together: few enough for a cache, enough that calls, which wait for Python's lock,
-# are few. A tile, of which one bit an element is left, is larger.
-_PIECE = 1 << 18
+# Elements marked together: enough that calls, each of which waits for Python's lock, are few, and few
+# enough for the caches. A tile, of which one bit an element is left, is larger.
+_PIECE = 1 << 20
 
 
 class Scratch:
