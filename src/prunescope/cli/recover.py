@@ -122,6 +122,7 @@ def _recover(
     found = recover(
         model, plan, blocks, folder, device, teacher, resumed,
         lambda steps: progress(say("recovering"), steps, output.quiet),
+        lambda err, path: output.note(say("recover_damaged", cause=err, path=path)),
     )  # fmt: skip
     if output.medium == "json":
         output.data(recovery_json(found, model, teacher, folder))
