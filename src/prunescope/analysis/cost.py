@@ -20,8 +20,9 @@ from prunescope.analysis.devices import Device
 from prunescope.analysis.tabular import Tabular, flat
 from prunescope.architecture import Model, Module, Role, describe, refuse_generic
 from prunescope.architecture.roles import MATRICES
-from prunescope.architecture.windows import slides
+from prunescope.architecture.windows import slides, usual_window
 from prunescope.checkpoint import Checkpoint, TensorInfo
+from prunescope.checkpoint.gguf_config import WINDOW
 from prunescope.checkpoint.numbered import refuse_shard
 from prunescope.errors import ArchitectureError
 
@@ -271,5 +272,5 @@ def _stored(checkpoint: Checkpoint, modules: list[Module]) -> int:
 
 def _keys(model: Model, layer: int, place: int, context: int) -> int:
     """How many of `context` tokens the layer at `place` attends to and keeps."""
-    window = stated_of(model, "sliding_window", layer)
+    window = stated_of(model, WINDOW, layer) or usual_window(model.config)
     return min(context, window) if window is not None and slides(model.config, place) else context
