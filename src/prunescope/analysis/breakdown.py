@@ -71,12 +71,13 @@ def by_component(parts: tuple[Part, ...]) -> dict[Component, Counts]:
 
 def _sums(model: Model) -> dict[tuple[Component, str], tuple[int, int]]:
     sums: dict[tuple[Component, str], tuple[int, int]] = {}
+    own = model.checkpoint.own_bytes
     for module in _modules(model):
         component = _component(model, module)
         for tensor in module.tensors:
             if tensor.shared_with is None:
                 count, nbytes = sums.get((component, tensor.dtype), (0, 0))
-                counted = count + tensor.parameters, nbytes + tensor.nbytes
+                counted = count + tensor.parameters, nbytes + own[tensor.name]
                 sums[component, tensor.dtype] = counted
     return sums
 

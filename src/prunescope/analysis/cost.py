@@ -11,7 +11,7 @@ Norms, activations, rotary embeddings and softmax count for nothing, nor do bias
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from prunescope.architecture.windows import slides, usual_window
 from prunescope.checkpoint import Checkpoint, TensorInfo
 from prunescope.checkpoint.gguf_config import WINDOW
 from prunescope.checkpoint.numbered import refuse_shard
+from prunescope.checkpoint.own_bytes import own_bytes
 from prunescope.errors import ArchitectureError
 
 Bound = Literal["compute", "memory"]
@@ -266,8 +267,8 @@ def _stored(checkpoint: Checkpoint, modules: list[Module]) -> int:
     for module in modules:
         for tensor in module.tensors if module.role is not Role.BUFFER else ():
             name = tensor.shared_with or tensor.name
-            owners[name] = checkpoint.tensors.get(name, tensor)
-    return sum(tensor.nbytes for tensor in owners.values())
+            owners[name] = checkpoint.tensors.get(name) or replace(tensor, shared_with=None)
+    return sum(own_bytes(owners.values()).values())
 
 
 def _keys(model: Model, layer: int, place: int, context: int) -> int:
