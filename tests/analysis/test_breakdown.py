@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from safetensors.torch import load_file
 
 from prunescope.analysis.breakdown import Part, breakdown, by_component
@@ -63,13 +64,29 @@ def test_tied_weights_count_where_they_are_stored(tmp_path: Path) -> None:
     assert sum(p.parameters.original for p in parts) == 134_515_008
 
 
-def test_a_fused_projection_counts_where_its_parts_would(tmp_path: Path) -> None:
-    folder = family_folder("phi3", tmp_path)
+# Fused, latent, with norms of heads; with experts, shared ones and a first layer without any; and
+# attention of a decoder to its encoder.
+@pytest.mark.parametrize(
+    ("family", "attention", "mlp"),
+    [
+        ("phi3", ".self_attn.", ".mlp."),
+        ("deepseek_v2", ".self_attn.", ".mlp."),
+        ("cohere", ".self_attn.", ".mlp."),
+        ("qwen2_moe", ".self_attn.", ".mlp."),
+        ("t5 gated", "Attention.", ".DenseReluDense."),
+    ],
+)
+def test_what_belongs_to_attention_and_mlp_counts_there(
+    tmp_path: Path, family: str, attention: str, mlp: str
+) -> None:
+    folder = family_folder(family, tmp_path)
     state = load_file(folder / "model.safetensors")
     model = describe(open_checkpoint(folder))
 
     found = {part.component: part.parameters.original for part in breakdown(model, model)}
 
-    assert found["attention"] == sum(t.numel() for n, t in state.items() if ".self_attn." in n)
-    assert found["mlp"] == sum(t.numel() for n, t in state.items() if ".mlp." in n)
+    def of(part: str) -> int:
+        return sum(t.numel() for n, t in state.items() if part in n and "norm" not in n)
+
+    assert (found["attention"], found["mlp"]) == (of(attention), of(mlp))
     assert "other" not in found

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from prunescope.checkpoint import Checkpoint
 from prunescope.errors import PrunescopeError
@@ -116,3 +118,34 @@ def test_progress_is_forgotten_once_it_has_served(checkpoint: Checkpoint, tmp_pa
     assert (tmp_path / "work").is_dir()
     forget_progress(Computing(work=tmp_path / "work"))
     assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "cause"),
+    [
+        ("forward-2", lambda path: os.truncate(path, 60), "remove "),
+        ("forward-1", Path.unlink, "progress has lost forward-1: remove that folder to begin "),
+        ("backward-3", Path.unlink, "progress has lost backward-3: "),
+        ("exit-4", Path.unlink, "progress has lost exit-4: "),
+        ("gradient-0", lambda path: save_file({}, path), "progress has lost backward-0: "),
+        ("input-2", lambda path: save_file({"0": torch.ones(3)}, path), "progress input-2 is of "),
+        ("gradient-3", lambda path: save_file({"x": torch.ones(3)}, path), "progress gradient-3 "),
+        ("backward-3", lambda path: save_file({"1 x": torch.ones(3)}, path), "progress holds "),
+        ("forward-0", lambda path: save_file({"x": torch.ones(3)}, path), "progress holds other"),
+    ],
+)  # fmt: skip
+def test_damaged_progress_is_one_line(
+    checkpoint: Checkpoint,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    damage: Any,
+    cause: str,
+) -> None:
+    # Killed when the scores of layer 2 are there and the gradient before it is not.
+    interrupted(checkpoint, plan("taylor"), tmp_path / "work", 15, monkeypatch)
+    damage(tmp_path / "work" / f"{name}.safetensors")
+    with pytest.raises(PrunescopeError) as caught:
+        scores_of(checkpoint, plan("taylor"), work=tmp_path / "work")
+    assert cause in str(caught.value)
+    assert str(caught.value).startswith(str(tmp_path / "work"))

@@ -1,8 +1,8 @@
 """What takes the room? Parameters and bytes of each component of a network, by dtype.
 
-A component is found by the spaces of a module's weight, so that a new family needs no list here:
-a group that pruning removes together (`attention`, `mlp`), what faces the vocabulary, vectors, and
-the rest.
+A component is found by a module's role, so that a new family needs no list here: attention in all
+its forms, feed-forward blocks with their experts and routers, what faces the vocabulary, norms and
+other vectors, and the rest.
 """
 
 from __future__ import annotations
@@ -13,12 +13,21 @@ from typing import Literal
 
 from prunescope.analysis.counts import Counts
 from prunescope.architecture import Model, Module, Role
-from prunescope.architecture.labels import parts
+from prunescope.architecture.roles import ATTENTION, MLP, NORMS
 
 Component = Literal["embedding", "attention", "mlp", "norms", "head", "other"]
 # In the order of a forward pass.
 COMPONENTS: tuple[Component, ...] = ("embedding", "attention", "mlp", "norms", "head", "other")
-_GROUPS: dict[str, Component] = {"attention": "attention", "mlp": "mlp"}
+_ROLES: dict[Role, Component] = {
+    Role.EMBEDDING: "embedding",
+    Role.HEAD: "head",
+    Role.BUFFER: "other",
+    **dict.fromkeys(NORMS, "norms"),
+}
+_MATRICES: dict[Role, Component] = {
+    **dict.fromkeys(ATTENTION, "attention"),
+    **dict.fromkeys(MLP, "mlp"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +71,13 @@ def by_component(parts: tuple[Part, ...]) -> dict[Component, Counts]:
 
 def _sums(model: Model) -> dict[tuple[Component, str], tuple[int, int]]:
     sums: dict[tuple[Component, str], tuple[int, int]] = {}
+    own = model.checkpoint.own_bytes
     for module in _modules(model):
         component = _component(model, module)
         for tensor in module.tensors:
             if tensor.shared_with is None:
                 count, nbytes = sums.get((component, tensor.dtype), (0, 0))
-                counted = count + tensor.parameters, nbytes + tensor.nbytes
+                counted = count + tensor.parameters, nbytes + own[tensor.name]
                 sums[component, tensor.dtype] = counted
     return sums
 
@@ -79,19 +89,8 @@ def _modules(model: Model) -> Iterator[Module]:
 
 
 def _component(model: Model, module: Module) -> Component:
-    if module.role is Role.EMBEDDING:
-        return "embedding"
-    if module.role is Role.HEAD:
-        return "head"
-    if module.role is Role.BUFFER:
-        return "other"
-    weight = max(module.tensors, key=lambda tensor: len(tensor.shape))
-    labels = model.roles[weight.name].axes
-    if len(labels) == 1:
+    if module.role in _ROLES:
+        return _ROLES[module.role]
+    if all(len(model.roles[tensor.name].axes) == 1 for tensor in module.tensors):
         return "norms"
-    # A fused projection's rows lie in several spaces.
-    spaces = {space for label in labels for space in parts(label)}
-    for name, group in model.family.groups.items():
-        if not spaces.isdisjoint(group.spaces):
-            return _GROUPS.get(name, "other")
-    return "other"
+    return _MATRICES.get(module.role, "other")

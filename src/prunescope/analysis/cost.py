@@ -11,7 +11,7 @@ Norms, activations, rotary embeddings and softmax count for nothing, nor do bias
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Literal
 
@@ -20,9 +20,11 @@ from prunescope.analysis.devices import Device
 from prunescope.analysis.tabular import Tabular, flat
 from prunescope.architecture import Model, Module, Role, describe, refuse_generic
 from prunescope.architecture.roles import MATRICES
-from prunescope.architecture.windows import slides
+from prunescope.architecture.windows import slides, usual_window
 from prunescope.checkpoint import Checkpoint, TensorInfo
+from prunescope.checkpoint.gguf_config import WINDOW
 from prunescope.checkpoint.numbered import refuse_shard
+from prunescope.checkpoint.own_bytes import own_bytes
 from prunescope.errors import ArchitectureError
 
 Bound = Literal["compute", "memory"]
@@ -265,11 +267,11 @@ def _stored(checkpoint: Checkpoint, modules: list[Module]) -> int:
     for module in modules:
         for tensor in module.tensors if module.role is not Role.BUFFER else ():
             name = tensor.shared_with or tensor.name
-            owners[name] = checkpoint.tensors.get(name, tensor)
-    return sum(tensor.nbytes for tensor in owners.values())
+            owners[name] = checkpoint.tensors.get(name) or replace(tensor, shared_with=None)
+    return sum(own_bytes(owners.values()).values())
 
 
 def _keys(model: Model, layer: int, place: int, context: int) -> int:
     """How many of `context` tokens the layer at `place` attends to and keeps."""
-    window = stated_of(model, "sliding_window", layer)
+    window = stated_of(model, WINDOW, layer) or usual_window(model.config)
     return min(context, window) if window is not None and slides(model.config, place) else context

@@ -96,7 +96,7 @@ class SizeComparison(Tabular):
 def measure(checkpoint: Checkpoint) -> ModelSize:
     """Sizes of one open checkpoint; file lengths, so a sparse file counts its holes."""
     if checkpoint.mixed:
-        weight_bytes = sum(t.nbytes for t in checkpoint.tensors.values() if t.shared_with is None)
+        weight_bytes = checkpoint.nbytes
     else:
         weight_bytes = sum(file.size for file in checkpoint.files)
     return ModelSize(

@@ -146,6 +146,41 @@ MATRICES = (
     Role.MAMBA_OUT,
     Role.MTP,
 )
+# What attention is made of, whatever its form, and what a feed-forward block is, experts included.
+ATTENTION = (
+    Role.Q,
+    Role.K,
+    Role.V,
+    Role.O,
+    Role.QKV,
+    Role.Q_A,
+    Role.Q_B,
+    Role.KV_A,
+    Role.KV_B,
+    Role.LINEAR_ATTENTION,
+    Role.CROSS_Q,
+    Role.CROSS_K,
+    Role.CROSS_V,
+    Role.CROSS_O,
+    Role.RELATIVE_BIAS,
+)
+MLP = (
+    Role.GATE,
+    Role.UP,
+    Role.DOWN,
+    Role.GATE_UP,
+    Role.LINEAR_MLP,
+    Role.ROUTER,
+    Role.EXPERT_GATE,
+    Role.EXPERT_UP,
+    Role.EXPERT_DOWN,
+    Role.EXPERT_GATE_UP,
+    Role.SHARED_ROUTER,
+    Role.SHARED_GATE,
+    Role.SHARED_UP,
+    Role.SHARED_DOWN,
+)
+NORMS = tuple(role for role in Role if role.name.endswith("_NORM"))
 # What may stand in a pruned model where the original had a whole block: no growth of it.
 SUBSTITUTES = (Role.LINEAR_ATTENTION, Role.LINEAR_MLP)
 _PLACES = {role: place for place, role in enumerate(Role)}

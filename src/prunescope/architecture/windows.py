@@ -3,7 +3,8 @@
 Of a config.json that was written before there was such a key it follows from the type, as
 transformers' configuration_gemma2.py, configuration_gemma3.py, configuration_cohere2.py,
 configuration_qwen2.py and configuration_qwen2_moe.py fill it in; other types have a window in every
-layer, or in none.
+layer, or in none. So does the window's length where config.json has no such key: these and
+configuration_mistral.py have a default, other types none.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-LAYER_TYPES = "layer_types"
-SLIDING, FULL = "sliding_attention", "full_attention"
+from prunescope.checkpoint.gguf_config import FULL, LAYER_TYPES, SLIDING, WINDOW
+
 # Every so-manieth layer sees all: as the key says, else so many.
 _PATTERN = "sliding_window_pattern"
 _PATTERNS = {"gemma3": 6, "gemma3_text": 6, "cohere2": 4}
@@ -20,6 +21,15 @@ _PATTERNS = {"gemma3": 6, "gemma3_text": 6, "cohere2": 4}
 _QWENS = ("qwen2", "qwen3", "qwen2_moe", "qwen3_moe")
 _FROM = "max_window_layers"
 _QWENS_FROM = 28
+_WINDOWED = ("mistral", "gemma2", "gemma3", "gemma3_text", "cohere2", *_QWENS)
+_USUAL = 4096
+
+
+def usual_window(config: Mapping[str, Any]) -> int | None:
+    """Tokens of the window that goes without saying: None where config.json has the key, null
+    included, or the type has none."""
+    is_silent = WINDOW not in config and config.get("model_type") in _WINDOWED
+    return _USUAL if is_silent else None
 
 
 def slides(config: Mapping[str, Any], place: int) -> bool:

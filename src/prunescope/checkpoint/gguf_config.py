@@ -1,7 +1,8 @@
 """What would config.json say of this GGUF file? Its keys under transformers' names.
 
 The keys are llama.cpp's (https://github.com/ggml-org/llama.cpp/blob/master/gguf-py/gguf/constants.py,
-`Keys`), each prefixed with the architecture.
+`Keys`), each prefixed with the architecture. What a missing one means is in its `load_arch_hparams`
+of each architecture (src/models/).
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ Value: TypeAlias = "int | float | bool | str | tuple[int | float | bool, ...]"
 PER_LAYER = "per_layer_config"
 # Ours, in a layer's entry there: which answer to each question of its family's `kinds` it is.
 KINDS = "kinds"
+# transformers' too, of a model whose layers do not all see everything.
+WINDOW, LAYER_TYPES = "sliding_window", "layer_types"
+SLIDING, FULL = "sliding_attention", "full_attention"
+# More than any model has; a number in a file is not yet a layer.
+_MAX_LAYERS = 4096
 EMBEDDING, HEAD = "token_embd.weight", "output.weight"
 COUNTS = {
     "block_count": "num_hidden_layers",
@@ -45,6 +51,7 @@ def config_of(values: Mapping[str, Value], tensors: Mapping[str, TensorInfo]) ->
     if isinstance(architecture, str):
         config["model_type"] = architecture
         _counts(config, values, architecture)
+        _windows(config, values, architecture)
         for key, name in _REALS.items():
             value = values.get(f"{architecture}.{key}")
             if type(value) is float:
@@ -85,6 +92,28 @@ def _counts(config: dict[str, Any], values: Mapping[str, Value], architecture: s
             own[KINDS] = kinds
     if overrides:
         config[PER_LAYER] = dict(sorted(overrides.items(), key=lambda item: int(item[0])))
+
+
+def _windows(config: dict[str, Any], values: Mapping[str, Value], architecture: str) -> None:
+    """The sliding window, and which layers have it where the file says so."""
+    window = values.get(f"{architecture}.attention.sliding_window")
+    if type(window) is int and window > 0:
+        config[WINDOW] = window
+    elif architecture == "gemma3":
+        # transformers would have 4096; of Gemma 2 llama.cpp has that too.
+        config[WINDOW] = None
+    layers = values.get(f"{architecture}.block_count")
+    if type(layers) is not int or not 0 < layers <= _MAX_LAYERS:
+        return
+    told = values.get(f"{architecture}.attention.sliding_window_pattern")
+    if type(told) is int:
+        # Of so many the last one sees all: of none, none does (`llama_hparams::set_swa_pattern`).
+        slides = [told == 0 or layer % told < told - 1 for layer in range(layers)]
+    elif isinstance(told, tuple) and len(told) == layers:
+        slides = [bool(each) for each in told]
+    else:
+        return
+    config[LAYER_TYPES] = [SLIDING if each else FULL for each in slides]
 
 
 def _kinds(own: Mapping[str, int]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from functools import cached_property
 from math import prod
 from typing import Any
 
+from prunescope.checkpoint.own_bytes import own_bytes
 from prunescope.checkpoint.storage import File, Folder
 
 
@@ -124,8 +125,14 @@ class Checkpoint:
 
     @cached_property
     def nbytes(self) -> int:
-        """Bytes of the stored tensors, without headers and padding; shared bytes count once."""
-        return sum(t.nbytes for t in self.tensors.values() if t.shared_with is None)
+        """Bytes of the stored tensors, without headers and padding; shared bytes count once, also
+        those of views that overlap (whose elements count for each in `parameters`)."""
+        return sum(self.own_bytes.values())
+
+    @cached_property
+    def own_bytes(self) -> Mapping[str, int]:
+        """Stored tensor → those of its bytes that count for it in `nbytes`."""
+        return own_bytes(self.tensors.values())
 
     @property
     def bits_per_weight(self) -> float | None:

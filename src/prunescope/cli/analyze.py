@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from prunescope.cli.given import refuse_unused
 from prunescope.cli.output import Output, check_file, output_options
 from prunescope.cli.run import language_option, run
 from prunescope.report.messages import Messages
@@ -107,6 +108,7 @@ def _analyze(
     every: bool = True,
 ) -> int:
     plot, width = drawing
+    refuse_unused((("plot_width",), plot, "--plot"))
     from prunescope.analysis.compare import compare
     from prunescope.checkpoint import open_checkpoint
 

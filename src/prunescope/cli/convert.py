@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
+from prunescope.cli.given import refuse_unused
 from prunescope.cli.run import language_option
 from prunescope.errors import PrunescopeError
-from prunescope.interop.formats import FORMATS, GGUF_TYPES
+from prunescope.interop.formats import FORMATS, GGUF_TYPES, SHARDED
 from prunescope.report.messages import Messages
 
 
@@ -47,7 +48,12 @@ def subcommand(say: Messages) -> click.Command:
     @click.option("--quiet", is_flag=True, help=say("help_quiet"))
     @language_option(say)
     def command(source: str, target: Path, quiet: bool, **options: Any) -> None:
-        work = _export_gguf if options["form"] == "gguf" else _convert
+        form = options["form"]
+        refuse_unused(
+            (("max_shard_size",), form in SHARDED, f"--format {' or '.join(SHARDED)}"),
+            (("gguf_type", "tokenizer_pre"), form == "gguf", "--format gguf"),
+        )
+        work = _export_gguf if form == "gguf" else _convert
         work(say, source, target, quiet, options)
 
     return command

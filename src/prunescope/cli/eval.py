@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from prunescope.analysis.devices import devices
+from prunescope.cli.given import given, refuse_unused
 from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
@@ -46,9 +47,28 @@ def subcommand(say: Messages) -> click.Command:
     @output_options(say)
     @language_option(say)
     def command(model: str, output: Output, **options: Any) -> None:
+        _check(options)
         _eval(say, model, output, options)
 
     return command
+
+
+def _check(options: dict[str, Any]) -> None:
+    speed, tasks = options["speed"], options["tasks"] is not None
+    is_written = options["generate"] or options["prompts"]
+    of_text = ("text", "window", "stride", "max_tokens", "bos", "stream")
+    refuse_unused(
+        (of_text, not options["no_perplexity"], "perplexity, which --no-perplexity leaves out"),
+        (("limit",), tasks, "--tasks"),
+        (("context", "repeats", "device_name"), speed, "--speed"),
+        (("batch",), speed or tasks, "--speed or --tasks"),
+        (("new_tokens",), speed or is_written, "--speed or --generate"),
+    )
+    if options["stride"] > options["window"] and "stride" in given(click.get_current_context()):
+        raise click.UsageError(
+            f"--stride {options['stride']} is longer than --window {options['window']}: tokens "
+            "between two windows would not be predicted"
+        )
 
 
 def _eval(say: Messages, path: str, output: Output, options: dict[str, Any]) -> None:
@@ -73,8 +93,6 @@ def _eval(say: Messages, path: str, output: Output, options: dict[str, Any]) -> 
     load = None
     if options["speed"]:
         load = Load(options["batch"], options["context"], options["new_tokens"], options["repeats"])
-    elif options["device_name"]:
-        raise click.UsageError("--device-name belongs to --speed")
     prompts = options["prompts"] or (PROMPTS if options["generate"] else ())
     text = None if options["no_perplexity"] else documents(options["text"], "evaluation")
     sliding = Sliding(options["window"], options["stride"], options["max_tokens"], options["bos"])
@@ -109,8 +127,6 @@ def _eval(say: Messages, path: str, output: Output, options: dict[str, Any]) -> 
 
 def _harness(tasks: str | None, limit: int | None, is_quiet: bool) -> Any:
     if tasks is None:
-        if limit is not None:
-            raise click.UsageError("--limit belongs to --tasks")
         return None
     from prunescope.evaluation.harness import Harness
 

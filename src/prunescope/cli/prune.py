@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
+from prunescope.cli.given import given
 from prunescope.cli.output import check_file
 from prunescope.cli.prune_options import check, options, plan_of
 from prunescope.cli.prune_save import check_format, log_folder, save
 from prunescope.cli.prune_scoring import calibration_set, check_scoring, scored
 from prunescope.cli.prune_testing import tester
+from prunescope.cli.prune_unused import check_unused
 from prunescope.cli.run import language_option, run
 from prunescope.errors import PlanError, printable
 from prunescope.interop.formats import Format
@@ -36,7 +37,7 @@ def script(say: Messages) -> click.Command:
         "--block_mlp_layer_start 3 --block_mlp_layer_end 30 --block_attention_layer_start 3 "
         "--block_attention_layer_end 30 --pruner_type taylor --save_model"
     )
-    return _command(say, "llama3.py", example, "bin", "l2", "uniform")
+    return _command(say, "llama3.py", example, ("bin", "l2", "uniform"), is_script=True)
 
 
 def subcommand(say: Messages) -> click.Command:
@@ -46,26 +47,28 @@ def subcommand(say: Messages) -> click.Command:
         "--block_mlp_layer_start 3 --block_mlp_layer_end 30 --block_attention_layer_start 3 "
         "--block_attention_layer_end 30 --save_model"
     )
-    return _command(say, "prune", example, "hf", "taylor", "auto")
+    return _command(say, "prune", example, ("hf", "taylor", "auto"), is_script=False)
 
 
 def _command(
-    say: Messages, name: str, example: str, form: Format, importance: Importance, allocation: str
+    say: Messages,
+    name: str,
+    example: str,
+    defaults: tuple[Format, Importance, str],
+    is_script: bool,
 ) -> click.Command:
     @click.command(name, help=say("help_prune", example=example))
-    @options(say, form, importance, allocation)
+    @options(say, *defaults)
     @language_option(say)
     @click.pass_context
     def command(context: click.Context, /, **values: Any) -> None:
-        source = context.get_parameter_source
-        asked = frozenset(n for n in values if source(n) is ParameterSource.COMMANDLINE)
-        check(values, asked)
-        _prune(say, values)
+        check(values, given(context))
+        _prune(say, values, check_unused(context, values, is_script))
 
     return command
 
 
-def _prune(say: Messages, options: dict[str, Any]) -> None:
+def _prune(say: Messages, options: dict[str, Any], unused: Sequence[str]) -> None:
     from prunescope.architecture import describe
     from prunescope.checkpoint import open_checkpoint
     from prunescope.extras import require
@@ -104,6 +107,8 @@ def _prune(say: Messages, options: dict[str, Any]) -> None:
     )
     # Others that torchrun has started only help with the scores.
     is_first = not told_rank()
+    for cause in unused if is_first and not options["quiet"] else ():
+        click.echo(say("warning", text=cause), err=True)
     if options["save_model"] and is_first:
         check_target(folder, options["save_format"])
         if options["plan"] is None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
+from prunescope.cli.given import given, refuse_unused
 from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
@@ -62,10 +62,11 @@ def subcommand(say: Messages) -> click.Command:
     @output_options(say)
     @language_option(say)
     def command(model: str, folder: Path, output: Output, **options: Any) -> None:
-        source = click.get_current_context().get_parameter_source
-        for name in ("distill_temperature", "distill_weight"):
-            if options["teacher"] is None and source(name) is ParameterSource.COMMANDLINE:
-                raise click.UsageError(f"--{name.replace('_', '-')} belongs to --teacher")
+        refuse_unused(
+            (("distill_temperature", "distill_weight"), options["teacher"], "--teacher"),
+        )
+        if "micro_batch_size" not in given(click.get_current_context()):
+            options["micro_batch_size"] = min(options["micro_batch_size"], options["batch_size"])
         _recover(say, model, folder, output, options)
 
     return command
@@ -84,7 +85,7 @@ def _recover(
         max_steps=options["max_steps"],
         learning_rate=options["learning_rate"],
         batch=options["batch_size"],
-        micro_batch=min(options["micro_batch_size"], options["batch_size"]),
+        micro_batch=options["micro_batch_size"],
         cutoff=options["cutoff"],
         warmup=options["warmup_steps"],
         rank=options["lora_r"],
@@ -121,6 +122,7 @@ def _recover(
     found = recover(
         model, plan, blocks, folder, device, teacher, resumed,
         lambda steps: progress(say("recovering"), steps, output.quiet),
+        lambda err, path: output.note(say("recover_damaged", cause=err, path=path)),
     )  # fmt: skip
     if output.medium == "json":
         output.data(recovery_json(found, model, teacher, folder))

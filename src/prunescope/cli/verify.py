@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from prunescope.analysis.expectation import TOLERANCE, Wanted
+from prunescope.cli.given import refuse_unused
 from prunescope.cli.output import Output, check_file, output_options
 from prunescope.cli.run import language_option
 from prunescope.errors import PlanError
@@ -52,6 +53,8 @@ def subcommand(say: Messages) -> click.Command:
         junit: Path | None,
         output: Output,
     ) -> int:
+        expected = expect_sparsity is not None or expect_ratio is not None
+        refuse_unused((("tolerance",), expected, "--expect-sparsity or --expect-ratio"))
         if len(models) > MOST_MODELS:
             raise click.UsageError(f"one model or two, not {len(models)}: [ORIGINAL] PRUNED")
 

@@ -19,6 +19,7 @@ from prunescope.extras import require
 from prunescope.interop.agreement import check_sizes
 from prunescope.interop.carried.modeling_prunescope import LayerConfig
 from prunescope.interop.hf_config import uniform
+from prunescope.interop.lazy_state import LazyState, Outline
 from prunescope.interop.packed import stacked
 from prunescope.interop.torch_tensors import as_tensor, computing_dtype
 
@@ -49,12 +50,17 @@ def load(
     model = describe(open_checkpoint(path))
     refuse_other_names(model)
     dtype = dtype or computing_dtype(model.checkpoint)
+    tensors = model.checkpoint.tensors
     with WeightMap() as weights:
-        state = {
-            name: as_tensor(weights, info).to(device, dtype, copy=True)
-            for name, info in model.checkpoint.tensors.items()
-        }
-    return with_generation_settings(as_stored(model, state), model)
+
+        def copied(name: str) -> torch.Tensor:
+            tensor = as_tensor(weights, tensors[name]).to(device, dtype, copy=True)
+            weights.release()
+            return tensor
+
+        outlines = {name: Outline(info.shape, dtype) for name, info in tensors.items()}
+        network = as_stored(model, LazyState(outlines, copied))
+    return with_generation_settings(network, model)
 
 
 def mapped(model: Model, weights: WeightMap) -> dict[str, torch.Tensor]:

@@ -15,8 +15,8 @@ from typing import Any
 
 from prunescope.analysis.axes import layout
 from prunescope.architecture import Model
-from prunescope.architecture.windows import LAYER_TYPES, layer_types
-from prunescope.checkpoint.gguf_config import PER_LAYER
+from prunescope.architecture.windows import layer_types
+from prunescope.checkpoint.gguf_config import LAYER_TYPES, PER_LAYER
 from prunescope.errors import CheckpointError
 from prunescope.extras import require
 from prunescope.interop.from_deci import as_llama

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from prunescope.errors import CheckpointError
 from prunescope.extras import require
+from prunescope.interop.lazy_state import in_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,6 +54,8 @@ def stacked(
 ) -> Mapping[str, Tensor]:
     """`state` by the names of transformers' parameters: experts copied into one; all else as it is.
 
+    One expert's tensor is held at a time beside its stack, where `state` makes them when asked for.
+
     Args:
         is_held: give the stacks memory of their own and the experts' values; else a shape alone.
 
@@ -61,22 +64,22 @@ def stacked(
     """
     if not any(_EXPERT.search(name) for name in state):
         return state
+    lazy = in_memory(state)
     result: dict[str, Tensor] = {}
-    members: dict[str, list[tuple[Tensor, Index]]] = defaultdict(list)
-    for name, place in places(state, config, where).items():
+    members: dict[str, list[tuple[str, Index]]] = defaultdict(list)
+    for name, place in places(lazy.outlines, config, where).items():
         if place.index:
-            members[place.parameter].append((state[name], place.index))
+            members[place.parameter].append((name, place.index))
         else:
-            result[place.parameter] = state[name]
+            result[place.parameter] = lazy[name]
     for parameter, parts in members.items():
-        tensor = parts[0][0]
-        shape = stacked_shape(parts)
-        if is_held:
-            whole = tensor.new_empty(shape)
-            for values, index in parts:
-                whole[index].copy_(values)
-        else:
-            whole = tensor.new_zeros(()).expand(shape)
+        shape = stacked_shape((lazy.outlines[name], index) for name, index in parts)
+        first = lazy[parts[0][0]]
+        whole = first.new_empty(shape) if is_held else first.new_zeros(()).expand(shape)
+        del first
+        for name, index in parts if is_held else ():
+            whole[index].copy_(lazy[name])
+        lazy.release()
         result[parameter] = whole
     return result
 

@@ -79,7 +79,11 @@ class Pruned:
     def network(self, device: str) -> transformers.PreTrainedModel:
         """The model, to be run on `device`."""
         dtype = computing_dtype(self.base.checkpoint)
-        state = {name: tensor.to(device, dtype) for name, tensor in self.state.items()}
+        state = LazyState(
+            self.state.outlines,
+            lambda name: self.state[name].to(device, dtype),
+            self.state.release,
+        )
         network = assemble(self.config, state, self.base.checkpoint.path)
         return with_generation_settings(network, self.base)
 

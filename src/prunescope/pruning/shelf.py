@@ -15,7 +15,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from prunescope.atomic import replacing
-from prunescope.errors import PrunescopeError
+from prunescope.checkpoint import safetensors
+from prunescope.checkpoint.storage import LocalFile
+from prunescope.errors import CheckpointError, PrunescopeError, first_line
 from prunescope.extras import require
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ class Shelf:
         files = require("safetensors.torch", "prune")
         self._load, self._save = files.load_file, files.save_file
 
+    def __str__(self) -> str:
+        return "memory" if self._folder is None else str(self._folder)
+
     def put(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Keep `tensors`, on the CPU.
 
@@ -49,10 +54,18 @@ class Shelf:
             self._save(held, path)
 
     def get(self, name: str) -> dict[str, Tensor]:
-        """The tensors of an entry that is there."""
+        """The tensors of an entry that is there.
+
+        Raises:
+            CheckpointError: its file has been damaged or removed.
+        """
         if self._folder is None:
             return self._held[name]
-        tensors: dict[str, Tensor] = self._load(self._folder / f"{name}.safetensors")
+        path = self._folder / f"{name}.safetensors"
+        try:
+            tensors: dict[str, Tensor] = self._load(path)
+        except Exception as err:  # safetensors' own errors, and the system's
+            raise CheckpointError(path, f"cannot be read ({first_line(err)})") from None
         return tensors
 
     def drop(self, name: str) -> None:
@@ -83,6 +96,7 @@ def kept_shelf(folder: Path, key: Mapping[str, Any]) -> Shelf:
 
     Raises:
         PrunescopeError: the folder holds other files, or cannot be written to.
+        CheckpointError: an entry is damaged, which would show after hours.
     """
     text = json.dumps(key, indent=2, sort_keys=True)
     try:
@@ -91,7 +105,10 @@ def kept_shelf(folder: Path, key: Mapping[str, Any]) -> Shelf:
                 raise PrunescopeError(f"{folder}: holds other files, progress is to be kept here")
             marker = folder / _KEY
             if marker.exists() and marker.read_text("utf-8") == text:
-                return Shelf(folder)
+                shelf = Shelf(folder)
+                for name in sorted(shelf.names()):
+                    _check(folder / f"{name}.safetensors")
+                return shelf
             clear(folder)
         folder.mkdir(parents=True)
     except (OSError, UnicodeDecodeError) as err:
@@ -105,6 +122,14 @@ def clear(folder: Path) -> None:
     """Remove the folder of a kept shelf."""
     if folder.is_dir() and _is_ours(folder):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check(entry: Path) -> None:
+    try:
+        safetensors.read(LocalFile(entry))
+    except CheckpointError as err:
+        cause = f"{err.cause}: remove {entry.parent} to begin anew"
+        raise CheckpointError(entry, cause) from None
 
 
 def _is_ours(folder: Path) -> bool:

@@ -22,6 +22,7 @@ from prunescope.pruning.importance import turned
 from prunescope.pruning.loss import loss_of
 from prunescope.pruning.plan import Importance, TaylorForm
 from prunescope.pruning.processes import ALONE, Processes
+from prunescope.pruning.resumed import Outline, check_boundary, check_entries, check_rows
 from prunescope.pruning.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Pass:
             self._stages.setdefault(self.network.stage(name), set()).add(name)
         self._batches: list[Tensor] = []
         self._calls: list[list[Call]] = []
+        self._outlines: list[Outline] = []
         # Of the last layers the graphs, as long as there is room: they are not computed again.
         self._holding = 0
         self._held: dict[int, _Held] = {}
@@ -92,7 +94,9 @@ class Pass:
             and of each layer, by its place, the block influence.
         """
         self._enter()
-        done = self.processes.least(self._done())
+        names = self.shelf.names()
+        done = self.processes.least(self._done(names))
+        check_entries(self.shelf, names, done, self._depth, self._last)
         for step in range(self.steps):
             if step >= done:
                 if step < self._depth:
@@ -106,9 +110,8 @@ class Pass:
             self.tick()
         return self._collected()
 
-    def _done(self) -> int:
-        """Steps whose entries are there."""
-        names = self.shelf.names()
+    def _done(self, names: set[str]) -> int:
+        """Steps whose entries are among `names`."""
         numbers: dict[str, list[int]] = {"input": [0], "gradient": []}
         for name in names:
             kind, _, number = name.partition("-")
@@ -134,6 +137,7 @@ class Pass:
                 hidden, calls = network.enter(ids.to(network.device))
                 entered.append(hidden)
                 self._calls.append(calls)
+                self._outlines.append((hidden.shape, hidden.dtype))
         if "input-0" not in self.shelf.names():
             self._put("input-0", entered)
 
@@ -283,7 +287,8 @@ class Pass:
                     influence[int(number)] = (tensor[0] / tensor[1]).item()
                 else:
                     axis, _, name = key.partition(" ")
-                    rows[name, int(axis)] = tensor
+                    rows[name, int(axis) if axis.isdecimal() else -1] = tensor
+        check_rows(self.shelf, rows, self.axes, self.importance != "flap")
         return rows, loss, dict(sorted(influence.items()))
 
     def _put(self, name: str, tensors: Sequence[Tensor]) -> None:
@@ -291,6 +296,7 @@ class Pass:
 
     def _get(self, name: str) -> list[Tensor]:
         held = self.shelf.get(name)
+        check_boundary(self.shelf, name, held, self._outlines)
         return [held[str(at)] for at in range(len(held))]
 
 

@@ -49,6 +49,12 @@ def with_adapters(
         return peft.get_peft_model(network, config)
 
 
+def shapes_of(adapted: Any) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the adapters, as PEFT saves them."""
+    state = require("peft", "recover").get_peft_model_state_dict(adapted)
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
+
+
 def merged_state(model: Model, adapted: Any, weights: WeightMap) -> dict[str, torch.Tensor]:
     """Every stored tensor of `model`, by name, those with an adapter changed by it.
 

@@ -16,7 +16,8 @@ from prunescope.extras import require
 from prunescope.interop.hf import load
 from prunescope.interop.resave import check_output, save_as_it_was
 from prunescope.recovery.blocks import Blocks
-from prunescope.recovery.merging import merged_state, with_adapters
+from prunescope.recovery.checkpoints import Damaged, last_whole
+from prunescope.recovery.merging import merged_state, shapes_of, with_adapters
 from prunescope.recovery.plan import RecoveryPlan
 from prunescope.recovery.training import train
 from prunescope.steps import Progress, silent
@@ -83,6 +84,7 @@ def recover(
     teacher: Model | None = None,
     is_resumed: bool = False,
     progress: Progress = silent,
+    damaged: Damaged = lambda *_: None,
 ) -> Recovery:
     """Train LoRA adapters on `blocks`, merge them, and write the model to the folder `output`.
 
@@ -90,12 +92,14 @@ def recover(
 
     Args:
         teacher: whose guesses are learnt too, the unpruned model as a rule.
-        is_resumed: go on from the last checkpoint.
+        is_resumed: go on from the last checkpoint that is whole.
         progress: called with the number of optimizer steps left.
+        damaged: told of each later checkpoint, and which one is taken instead.
 
     Raises:
         PrunescopeError: as `check_recovery`; a model without any of the targets; other settings
-            than the run resumed has; a loss or weight that is not finite.
+            than the run resumed has; no checkpoint of it is whole; a loss or weight that is not
+            finite.
     """
     check_recovery(model, output, teacher, is_resumed)
     modules = plan.modules(model)
@@ -103,10 +107,11 @@ def recover(
     _settle(work, plan, blocks, teacher, is_resumed)
     network = load(model.checkpoint.path, device)
     adapted = with_adapters(network, plan, modules)
+    resumed, done = last_whole(work, shapes_of(adapted), damaged) if is_resumed else (None, 0)
     guide = None if teacher is None else load(teacher.checkpoint.path, device)
     steps = plan.steps(len(blocks.blocks))
-    with progress(steps - _done(work)) as tick:
-        training = train(adapted, blocks.blocks, plan, work, guide, is_resumed, tick)
+    with progress(steps - done) as tick:
+        training = train(adapted, blocks.blocks, plan, work, guide, resumed, tick)
     first, last = training.ends
     trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
     found = Recovery(plan, blocks, modules, steps, trained, first, last)
@@ -118,12 +123,6 @@ def recover(
 
 def _is_work(entry: Path) -> bool:
     return entry.name == WORK
-
-
-def _done(work: Path) -> int:
-    """Steps before the last checkpoint."""
-    numbers = (entry.name.rpartition("-")[2] for entry in work.glob("checkpoint-*"))
-    return max((int(number) for number in numbers if number.isdigit()), default=0)
 
 
 def _settle(

@@ -8,7 +8,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prunescope.errors import PrunescopeError
+from prunescope.errors import CheckpointError, PrunescopeError, first_line, is_out_of_memory
 from prunescope.extras import require
 from prunescope.recovery.losses import teacher_loss, text_loss
 from prunescope.recovery.plan import RecoveryPlan
@@ -40,10 +40,12 @@ class _Trainer(transformers.Trainer):  # type: ignore[misc, unused-ignore]
     loss_is_scaled_for_ga = False
     teacher: transformers.PreTrainedModel | None = None
     plan = RecoveryPlan()
+    has_begun = False
 
     def compute_loss(
         self, model: Any, inputs: dict[str, torch.Tensor], *_: Any, **__: Any
     ) -> torch.Tensor:
+        self.has_begun = True
         ids = inputs["input_ids"]
         logits = model(input_ids=ids, use_cache=False).logits
         loss = text_loss(logits, ids)
@@ -75,18 +77,19 @@ def train(
     plan: RecoveryPlan,
     folder: Path,
     teacher: transformers.PreTrainedModel | None,
-    is_resumed: bool,
+    resumed: Path | None,
     tick: Callable[[], None],
 ) -> Training:
     """Train `network`'s adapters, which PEFT has put in; checkpoints go to `folder`.
 
     Args:
         teacher: on the same device, of the same vocabulary.
-        is_resumed: go on from the last checkpoint in `folder`.
+        resumed: the checkpoint to go on from (`checkpoints.last_whole`).
         tick: called after each step.
 
     Raises:
         PrunescopeError: the loss is not finite.
+        CheckpointError: Trainer cannot go on from `resumed`.
     """
     steps = plan.steps(len(blocks))
     arguments = transformers.TrainingArguments(
@@ -119,6 +122,14 @@ def train(
     )
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.teacher, trainer.plan = teacher, plan
-    trainer.train(resume_from_checkpoint=is_resumed)
+    try:
+        trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
+    except Exception as err:
+        # Until then it reads the checkpoint, whose values may be anything.
+        is_read = trainer.has_begun or resumed is None
+        if is_read or isinstance(err, PrunescopeError) or is_out_of_memory(err):
+            raise
+        cause = f"cannot be resumed from ({first_line(err)})"
+        raise CheckpointError(resumed, cause) from None
     history = trainer.state.log_history
     return Training(tuple(entry["loss"] for entry in history if "loss" in entry))

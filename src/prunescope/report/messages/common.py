@@ -2,6 +2,7 @@
 
 MESSAGES: dict[str, tuple[str, str]] = {
     "error": ("错误: {text}", "error: {text}"),
+    "warning": ("警告: {text}", "warning: {text}"),
     "interrupted": ("已中断", "interrupted"),
     "help_lang": ("输出语言", "language of the output"),
     "help_json": ("以 JSON 输出到标准输出", "print JSON to standard output"),

@@ -19,6 +19,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "教师: {path}, 温度 {temperature:g}, 权重 {share:g}",
         "Teacher: {path}, temperature {temperature:g}, weight {share:g}",
     ),
+    "recover_damaged": (
+        "注意: {cause}; 改从 {path} 继续",
+        "Note: {cause}; going on from {path} instead",
+    ),
     "recovering": ("恢复训练", "Training"),
     "recover_loss": (
         "损失: 开始 {first:.4f}, 结束 {last:.4f} (首尾各十分之一步数的平均)",
@@ -67,8 +71,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "help_save_steps": ("检查点之间的步数", "steps between checkpoints"),
     "help_recover_resume": (
-        "从输出目录中的最后一个检查点继续",
-        "go on from the last checkpoint in the output folder",
+        "从输出目录中最后一个完整的检查点继续",
+        "go on from the last whole checkpoint in the output folder",
     ),
     "help_train_on": (
         "训练所用设备 (默认: 有 CUDA 则用 CUDA)",

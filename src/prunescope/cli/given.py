@@ -1,0 +1,38 @@
+"""Which options did the user give, and would one of them be ignored?"""
+
+from __future__ import annotations
+
+import click
+from click.core import ParameterSource
+
+# Names of options, whether what they belong to is there, and what that is.
+Rule = tuple[tuple[str, ...], object, str]
+
+
+def given(context: click.Context) -> frozenset[str]:
+    """The parameters that are on the command line, defaults that are spelled out included."""
+    source = context.get_parameter_source
+    return frozenset(n for n in context.params if source(n) is ParameterSource.COMMANDLINE)
+
+
+def unused(context: click.Context, *rules: Rule) -> dict[str, str]:
+    """Options that were given and have no effect: parameter → a sentence that says so."""
+    asked = given(context)
+    spelled = {param.name: param.opts[0] for param in context.command.params}
+    return {
+        name: f"{spelled[name]} belongs to {owner}"
+        for names, is_there, owner in rules
+        if not is_there
+        for name in names
+        if name in asked
+    }
+
+
+def refuse_unused(*rules: Rule) -> None:
+    """Refuse the first option of the current command that was given and has no effect.
+
+    Raises:
+        click.UsageError: there is one.
+    """
+    for cause in unused(click.get_current_context(), *rules).values():
+        raise click.UsageError(cause)
