@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from prunescope.analysis.axes import Layout, layout
 from prunescope.architecture import Model, Role, describe
+from prunescope.architecture.row_order import pairs_from_halves
 from prunescope.atomic import replacing
 from prunescope.checkpoint import TensorInfo, open_checkpoint
 from prunescope.checkpoint.weights import WeightMap
@@ -144,7 +145,7 @@ def permute(
 ) -> np.ndarray[Any, np.dtype[np.float32]]:
     """The order that llama.cpp gives the rows of the query or key projection.
 
-    The inverse of `prunescope.interop.gguf.unpermute`, which says why.
+    See `row_order`; the inverse of `prunescope.interop.gguf.unpermute`.
 
     Args:
         rows: [heads · head_dim, …]; head_dim is even.
@@ -153,8 +154,8 @@ def permute(
     Returns:
         The same shape and dtype.
     """
-    halves = rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:])
-    return halves.swapaxes(1, 2).reshape(rows.shape)
+    by_head = rows.reshape(heads, rows.shape[0] // heads, *rows.shape[1:])
+    return by_head.take(pairs_from_halves(by_head.shape[1]), axis=1).reshape(rows.shape)
 
 
 def _check(model: Model) -> None:
