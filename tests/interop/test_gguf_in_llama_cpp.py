@@ -13,7 +13,7 @@ import prunescope
 from prunescope.interop.gguf_export import export_gguf
 from tests.interop.test_gguf_export import LLAMA3, pruned
 from tests.support.elsewhere import run_elsewhere
-from tests.support.tiny import BIASES, tiny_folder, tiny_tokenizer
+from tests.support.tiny import BIASES, sentencepieces, tiny_folder, tiny_tokenizer
 
 llama_cpp = pytest.importorskip("llama_cpp", reason="make test-interop installs llama-cpp-python")
 TEXT = "In 1789, the  people's revolution\n\n began; don't panic! ünïcode"
@@ -109,3 +109,15 @@ def test_text_is_cut_as_by_the_models_own_tokenizer(tmp_path: Path) -> None:
     found = engine.tokenize(TEXT.encode(), add_bos=False, special=False)
     engine.close()
     assert found == tiny_tokenizer()(TEXT)["input_ids"]
+
+
+@pytest.mark.parametrize("has_prefix", [True, False])
+def test_text_is_cut_as_by_sentencepiece(tmp_path: Path, has_prefix: bool) -> None:
+    tokenizer = sentencepieces(has_prefix)
+    folder = tiny_folder(tmp_path / "model", vocab_size=720)
+    tokenizer.save_pretrained(folder)
+    export_gguf(folder, tmp_path / "m.gguf")
+    engine = llama_cpp.Llama(str(tmp_path / "m.gguf"), vocab_only=True, verbose=False)
+    found = engine.tokenize(TEXT.encode(), add_bos=False, special=False)
+    engine.close()
+    assert found == tokenizer(TEXT, add_special_tokens=False)["input_ids"]
