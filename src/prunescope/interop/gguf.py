@@ -17,7 +17,7 @@ from prunescope.checkpoint.gguf_config import KINDS, PER_LAYER
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import ArchitectureError, CheckpointError
 from prunescope.extras import require
-from prunescope.interop.gguf_factors import FACTORS
+from prunescope.interop.gguf_rope import FACTORS
 
 if TYPE_CHECKING:
     import gguf
