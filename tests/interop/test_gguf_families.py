@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -13,7 +14,8 @@ from transformers import AutoModelForCausalLM, Olmo2Config
 from prunescope.errors import ArchitectureError, CheckpointError
 from prunescope.interop.gguf_export import export_gguf
 from tests.interop.test_gguf_export import read, rotated
-from tests.support.gguf_families import LONGROPE, folder_of, halved
+from tests.support.gguf_families import LONGROPE, folder_of, halved, network_of
+from tests.support.pruning import edit_weights, store_as_torch
 from tests.support.tiny import SHAPE, edit_json, tiny_folder
 
 LAYER = "model.layers.1."
@@ -156,12 +158,73 @@ def test_longrope_without_a_factor_for_each_frequency_is_refused(
         export_gguf(folder, tmp_path / "m.gguf")
 
 
-@pytest.mark.parametrize("name", ["qwen3", "gemma2"])
+EXPERTS = {
+    "mixtral": ("llama", "block_sparse_moe", ("w1", "w3", "w2"), 20),
+    "qwen2_moe": ("qwen2moe", "mlp", ("gate_proj", "up_proj", "down_proj"), 16),
+    "qwen3_moe": ("qwen3moe", "mlp", ("gate_proj", "up_proj", "down_proj"), 16),
+}
+
+
+@pytest.mark.parametrize("name", EXPERTS)
+def test_experts_lie_in_one_tensor_in_their_order(tmp_path: Path, name: str) -> None:
+    architecture, block, projections, channels = EXPERTS[name]
+    folder = folder_of(name, tmp_path / "model")
+    done = export_gguf(folder, tmp_path / "m.gguf", "f16")
+    assert done.architecture == architecture
+    keys, found = read(tmp_path / "m.gguf")
+    ours = load_file(folder / "model.safetensors")
+    for theirs, projection in zip(("gate", "up", "down"), projections, strict=True):
+        stacked = found[f"blk.1.ffn_{theirs}_exps.weight"]
+        for expert in range(6):
+            stored = ours[f"{LAYER}{block}.experts.{expert}.{projection}.weight"]
+            np.testing.assert_array_equal(stacked[expert], stored.astype(np.float16))
+    # What chooses experts is not rounded.
+    np.testing.assert_array_equal(
+        found["blk.1.ffn_gate_inp.weight"], ours[f"{LAYER}{block}.gate.weight"]
+    )
+    assert (keys[f"{architecture}.expert_count"], keys[f"{architecture}.expert_used_count"]) == (
+        6, 2
+    )  # fmt: skip
+    each = "expert_feed_forward_length" if "moe" in architecture else "feed_forward_length"
+    assert keys[f"{architecture}.{each}"] == channels
+    assert sum(each.size for each in found.values()) == sum(each.size for each in ours.values())
+    assert done.nbytes == sum(
+        each.data.nbytes for each in gguf.GGUFReader(tmp_path / "m.gguf").tensors
+    )
+
+
+def test_experts_as_transformers_has_them_in_memory_are_taken_too(tmp_path: Path) -> None:
+    network = network_of("mixtral")
+    folder = tiny_folder(tmp_path / "model", network)
+    export_gguf(folder, tmp_path / "files.gguf", "q8_0")
+    store_as_torch(folder, network.state_dict())
+    export_gguf(folder, tmp_path / "memory.gguf", "q8_0")
+    one, other = read(tmp_path / "files.gguf")[1], read(tmp_path / "memory.gguf")[1]
+    assert one.keys() == other.keys()
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, other[name])
+
+
+def test_a_layer_without_experts_has_no_place_beside_those_with_them(tmp_path: Path) -> None:
+    folder = folder_of("qwen3_moe", tmp_path / "model", mlp_only_layers=[2])
+    with pytest.raises(ArchitectureError, match="layer 2 has no experts"):
+        export_gguf(folder, tmp_path / "m.gguf")
+
+
+def test_an_expert_that_is_missing_is_named(tmp_path: Path) -> None:
+    folder = folder_of("mixtral", tmp_path / "model")
+    lost = f"{LAYER}block_sparse_moe.experts.3.w2.weight"
+    edit_weights(folder, {lost: None})
+    with pytest.raises(CheckpointError, match=f"tensor '{lost}' is missing"):
+        export_gguf(folder, tmp_path / "m.gguf")
+
+
+@pytest.mark.parametrize("name", ["qwen3", "gemma2", "mixtral", "qwen2_moe", "qwen3_moe"])
 def test_layers_that_differ_are_to_be_padded_where_llama_cpp_takes_one_shape(
     tmp_path: Path, name: str
 ) -> None:
     folder = halved(folder_of(name, tmp_path / "whole"), tmp_path / "pruned", 1, 3)
-    with pytest.raises(ArchitectureError, match=f"llama.cpp's {name} takes one shape.*--uniform"):
+    with pytest.raises(ArchitectureError, match=r"llama\.cpp's \w+ takes one shape.*--uniform"):
         export_gguf(folder, tmp_path / "m.gguf")
     assert not (tmp_path / "m.gguf").exists()
 
@@ -171,6 +234,9 @@ def test_layers_that_differ_are_to_be_padded_where_llama_cpp_takes_one_shape(
     [
         ("qwen2", {"hidden_act": "gelu"}, "hidden_act 'silu', not 'gelu'"),
         ("gemma2", {"hidden_activation": "relu"}, "hidden_activation 'gelu_pytorch_tanh', not"),
+        ("qwen3_moe", {"norm_topk_prob": None}, "norm_topk_prob True, not None"),
+        ("qwen2_moe", {"norm_topk_prob": True}, "norm_topk_prob False, not True"),
+        ("mixtral", {"num_experts_per_tok": "all"}, "num_experts_per_tok is 'all'"),
         ("gemma2", {"final_logit_softcapping": None}, "final_logit_softcapping is None"),
         ("gemma2", {"query_pre_attn_scalar": -1}, "query_pre_attn_scalar is -1"),
         ("phi3", {"sliding_window": "wide"}, "sliding_window is 'wide'"),
@@ -202,11 +268,11 @@ def test_heads_rotated_in_part_must_fill_the_hidden_size(tmp_path: Path) -> None
     export_gguf(whole, tmp_path / "m.gguf")
     assert read(tmp_path / "m.gguf")[0]["phi3.rope.dimension_count"] == 4
     folder = halved(whole, tmp_path / "pruned", 0, 4)
-    with pytest.raises(ArchitectureError, match="heads that fill the hidden size"):
+    with pytest.raises(ArchitectureError, match="heads that fill the hidden size alone"):
         export_gguf(folder, tmp_path / "p.gguf")
 
 
 def test_families_that_are_not_written_are_told_which_are(tmp_path: Path) -> None:
     olmo = AutoModelForCausalLM.from_config(Olmo2Config(**SHAPE | {"pad_token_id": 0}))
-    with pytest.raises(ArchitectureError, match=r"phi3, qwen2, qwen3, not .*'olmo2'"):
+    with pytest.raises(ArchitectureError, match=r"qwen3, qwen3_moe, not .*'olmo2'"):
         export_gguf(tiny_folder(tmp_path / "model", olmo), tmp_path / "m.gguf")

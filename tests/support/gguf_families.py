@@ -13,6 +13,11 @@ from tests.support.tiny import SHAPE, tiny_folder
 
 # Heads of 6 rows fill the hidden size of 24, as llama.cpp's qwen2 and phi3 want.
 _FILLING: dict[str, Any] = {"head_dim": 6}
+_EXPERTS: dict[str, Any] = {
+    "num_experts": 6,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 16,
+}
 _GEMMA: dict[str, Any] = {
     "tie_word_embeddings": True,
     "sliding_window": 16,
@@ -38,6 +43,9 @@ CONFIGS: dict[str, tuple[type[hf.PreTrainedConfig], dict[str, Any]]] = {
         _GEMMA
         | {"layer_types": [f"{k}_attention" for k in ("full", "sliding", "sliding", "full")]},
     ),
+    "mixtral": (hf.MixtralConfig, {"num_local_experts": 6, "num_experts_per_tok": 2}),
+    "qwen2_moe": (hf.Qwen2MoeConfig, _FILLING | _EXPERTS | {"shared_expert_intermediate_size": 28}),
+    "qwen3_moe": (hf.Qwen3MoeConfig, _EXPERTS | {"norm_topk_prob": True}),
     "phi3": (hf.Phi3Config, {"pad_token_id": 0}),
     "phi3 long": (
         hf.Phi3Config,

@@ -21,16 +21,19 @@ class Fit:
         usual: the architecture that models of the family have as they come.
         architecture: the first that holds this one; None where none does.
         is_uneven: whether layers differ in what an architecture counts.
+        strange: layers without experts, where llama.cpp has them in all.
     """
 
     usual: str
     architecture: str | None
     is_uneven: bool
+    strange: tuple[int, ...] = ()
 
 
 def table_of(family: Family, architecture: str) -> Family:
     """The table that describes an architecture of llama.cpp, for models of `family`."""
-    return load_family(architecture) if has_table(architecture) else family
+    like = family.llama_cpp.like if family.llama_cpp else ""
+    return load_family(architecture if has_table(architecture) else like or family.name)
 
 
 def fit(found: Layout) -> Fit | None:
@@ -39,8 +42,22 @@ def fit(found: Layout) -> Fit | None:
     told = model.family.llama_cpp
     if told is None or not told.architectures:
         return None
-    lengths = [tuple(found.rows(layer, space) for space in told.lengths) for layer in model.layers]
-    is_uneven = len(set(lengths)) > 1
+    # What each expert has for itself is to be alike, too.
+    is_uneven = any(
+        len({found.axes[p][0].length for n in model.layers for p in found.of_space(n, space)}) > 1
+        for space in told.lengths
+    )
+    others = unwanted(model.family)
+    strange = tuple(
+        sorted(
+            {
+                p.layer
+                for p in model.places.values()
+                if others and p.key.startswith(others)
+                if p.layer is not None
+            }
+        )
+    )
     hidden = found.rows(None, "hidden")
     is_square = all(found.rows(layer, "heads") == hidden for layer in model.layers)
     is_whole = rotated_rows(found) == model.head_dim
@@ -51,8 +68,20 @@ def fit(found: Layout) -> Fit | None:
             and (is_square or not takes.is_square)
             and (is_whole or takes.is_narrow)
         ):
-            return Fit(told.architectures[0], architecture, is_uneven)
-    return Fit(told.architectures[0], None, is_uneven)
+            return Fit(told.architectures[0], None if strange else architecture, is_uneven, strange)
+    return Fit(told.architectures[0], None, is_uneven, strange)
+
+
+def unwanted(family: Family) -> tuple[str, ...]:
+    """How tensors of layers begin of another kind than llama.cpp has in all."""
+    told = family.llama_cpp
+    return tuple(
+        start
+        for question, wanted in (told.kinds if told else {}).items()
+        for answer, starts in family.stacks[0].kinds[question].items()
+        for start in starts
+        if answer != wanted
+    )
 
 
 def rotated_rows(found: Layout) -> int | None:

@@ -27,6 +27,11 @@ class LlamaCpp:
     Attributes:
         architectures: those of llama.cpp that compute what the family does, the first that can
             hold a model to be taken; none for a table that only describes an architecture.
+        like: the family whose table has the names of other tensors than `names`, and what the
+            architecture takes, where no table is named for the architecture itself.
+        names: transformers' names in a layer that only this family has → llama.cpp's; those of
+            experts, with `*` for the number, are of one tensor that they are stacked in.
+        kinds: question of the table's `kinds` → the answer that all layers must have.
         per_layer: whether this architecture's loader takes lengths of each layer for itself.
         is_square: whether it wants as many query rows as the hidden size has.
         is_narrow: whether fewer rows of a head may be rotated than it has.
@@ -43,6 +48,9 @@ class LlamaCpp:
     """
 
     architectures: tuple[str, ...] = ()
+    like: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
     per_layer: bool = False
     is_square: bool = False
     is_narrow: bool = False

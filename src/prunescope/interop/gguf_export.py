@@ -10,24 +10,23 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from prunescope.analysis.axes import Layout, layout
-from prunescope.analysis.llama_cpp import fit, rotated_rows, table_of
-from prunescope.architecture import Model, Role, describe, load_family
+from prunescope.analysis.axes import layout
+from prunescope.analysis.llama_cpp import rotated_rows, table_of
+from prunescope.architecture import Role, describe
 from prunescope.architecture.llama_cpp import LlamaCpp
-from prunescope.architecture.tables import family_names
 from prunescope.atomic import replacing
 from prunescope.checkpoint import open_checkpoint
 from prunescope.checkpoint.weights import WeightMap
-from prunescope.errors import ArchitectureError, CheckpointError, PrunescopeError, printable
+from prunescope.errors import CheckpointError, PrunescopeError
 from prunescope.extras import require
-from prunescope.interop.agreement import check_sizes
 from prunescope.interop.formats import GgufType
 from prunescope.interop.from_deci import as_llama
+from prunescope.interop.gguf_checks import architecture_of
 from prunescope.interop.gguf_keys import add_config
 from prunescope.interop.gguf_rope import add_rope, rope_factors
 from prunescope.interop.gguf_tensors import tensors_of
@@ -95,7 +94,7 @@ def export_gguf(
     if home is None:
         raise CheckpointError(model.checkpoint.path, "is remote: download it to export it")
     found = layout(model)
-    architecture, is_uneven = _checked(found)
+    architecture, is_uneven = architecture_of(found)
     takes = table_of(model.family, architecture).llama_cpp or LlamaCpp()
     told = model.family.llama_cpp or takes
     writer = gguf.GGUFWriter(None, architecture)
@@ -104,8 +103,11 @@ def export_gguf(
     add_vocabulary(writer, home, model.outside[Role.EMBEDDING].shape[0], tokenizer_pre)
     factors = rope_factors(model.checkpoint, rotated_rows(found) or 0)
     tensors = list(tensors_of(found, architecture))
-    kinds = {tensor.name: stored_type(tensor.shape, wanted) for tensor in tensors}
-    kinds |= dict.fromkeys(factors, gguf.GGMLQuantizationType.F32)
+    f32 = gguf.GGMLQuantizationType.F32
+    kinds = {
+        each.name: f32 if each.is_routing else stored_type(each.shape, wanted) for each in tensors
+    }
+    kinds |= dict.fromkeys(factors, f32)
     shapes = {each.name: each.shape for each in tensors}
     shapes |= {name: values.shape for name, values in factors.items()}
     sizes = {name: _nbytes(shape, kinds[name]) for name, shape in shapes.items()}
@@ -117,81 +119,25 @@ def export_gguf(
             writer.write_kv_data_to_file()
             writer.write_ti_data_to_file()
             for tensor in tensors:
-                values = tensor.values(weights)
-                writer.write_tensor_data(encoded(values, kinds[tensor.name]))
+                _write(writer, (encoded(v, kinds[tensor.name]) for v in tensor.values(weights)))
                 weights.release()
                 tick()
             for values in factors.values():
-                writer.write_tensor_data(values)
+                _write(writer, (values,))
         finally:
             writer.close()
     types = Counter(kind.name for kind in kinds.values())
     return Exported(architecture, len(shapes), sum(sizes.values()), dict(types))
 
 
-def _checked(found: Layout) -> tuple[str, bool]:
-    """The architecture that is written, and whether layers differ.
-
-    Raises:
-        ArchitectureError, CheckpointError: no architecture computes what the model does, or it is
-            not whole.
-    """
-    model = found.model
-    config, where = model.checkpoint.config, model.checkpoint.path
-    fitting, told = fit(found), model.family.llama_cpp
-    if fitting is None or told is None or not config.get("model_type"):
-        known = [name for name in family_names() if _is_written(name)]
-        shown = printable(repr(config.get("model_type")), 40)
-        raise ArchitectureError(
-            f"{where}: GGUF export knows the families {', '.join(known)}, not model_type {shown}: "
-            "use llama.cpp's convert_hf_to_gguf.py, where layers differ in shape on what --uniform "
-            "has padded"
-        )
-    for key, values in told.wants.items():
-        if config.get(key) not in values:
-            shown = printable(repr(config[key]), 40)
-            raise ArchitectureError(
-                f"{where}: llama.cpp computes with {key} {values[0]!r}, not {shown}"
-            )
-    if not model.head_dim or model.head_dim % 2:
-        raise ArchitectureError(f"{where}: config.json does not give an even head_dim")
-    if rotated_rows(found) is None:
-        cause = "config.json does not tell how many rows are rotated"
-        raise ArchitectureError(f"{where}: {cause} (partial_rotary_factor)")
-    check_sizes(model)
-    _check_whole(model)
-    if fitting.architecture is None and fitting.is_uneven:
-        raise ArchitectureError(
-            f"{where}: layers differ, and llama.cpp's {fitting.usual} takes one shape for all: "
-            "convert to hf with --uniform first, and the result to gguf"
-        )
-    if fitting.architecture is None:
-        raise ArchitectureError(
-            f"{where}: llama.cpp's {fitting.usual} wants heads that fill the hidden size, where "
-            "they are rotated in part"
-        )
-    return fitting.architecture, fitting.is_uneven
-
-
-def _is_written(name: str) -> bool:
-    told = load_family(name).llama_cpp
-    return told is not None and bool(told.architectures)
-
-
-def _check_whole(model: Model) -> None:
-    where = model.checkpoint.path
-    wanted = {name for name in model.family.layer if name not in model.family.optional}
-    for layer in model.layers:
-        have = {t.name for module in model.layers[layer].values() for t in module.tensors}
-        for name in sorted(wanted):
-            full = f"{model.family.layer_prefix}{layer}.{name}"
-            if full not in have:
-                raise CheckpointError(where, f"tensor {full!r} is missing")
-    for role in (Role.EMBEDDING, Role.FINAL_NORM):
-        if role not in model.outside:
-            raise CheckpointError(where, f"has no {role.title.lower()}")
-    if Role.HEAD not in model.outside and model.config.get("tie_word_embeddings") is False:
-        raise CheckpointError(where, "has no output head, and config.json ties none")
+def _write(writer: gguf.GGUFWriter, pieces: Iterable[np.ndarray[Any, Any]]) -> None:
+    """The data of the next tensor, a piece behind the other; the library would want it whole."""
+    assert writer.fout is not None
+    (out,) = writer.fout
+    writer.write_padding(out, out.tell())
+    for piece in pieces:
+        piece.astype(piece.dtype.newbyteorder("<"), copy=False).tofile(out)
+    writer.write_padding(out, out.tell())
 
 
 def _nbytes(shape: tuple[int, ...], kind: gguf.GGMLQuantizationType) -> int:

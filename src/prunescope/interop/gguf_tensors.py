@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from prunescope.analysis.axes import Layout
-from prunescope.analysis.llama_cpp import table_of
-from prunescope.architecture import Family, Model, Module, Role
+from prunescope.architecture import Model, Module, Role
 from prunescope.architecture.labels import parts
 from prunescope.architecture.row_order import pairs_from_halves
 from prunescope.checkpoint import TensorInfo
 from prunescope.checkpoint.weights import WeightMap
-from prunescope.errors import ArchitectureError, CheckpointError
+from prunescope.errors import CheckpointError
 from prunescope.extras import require
 from prunescope.interop.gguf_keys import number
+from prunescope.interop.gguf_names import Names
 from prunescope.interop.gguf_types import as_float32
 
 if TYPE_CHECKING:
@@ -43,15 +43,19 @@ class Written:
 
     Attributes:
         name: llama.cpp's.
-        source: the tensor that has its values.
-        rows: which of them, where not all.
+        sources: the tensors that have its values: one, or those of all experts, in order.
+        is_stacked: whether it has an axis more, of as many as there are sources.
+        is_routing: whether it chooses experts, for which llama.cpp's converter keeps float32.
+        rows: which rows of the one source, where not all.
         heads: of how many its rows get Meta's order; 0 where they stay.
         offset: added to each value.
         factor: by which each is multiplied.
     """
 
     name: str
-    source: TensorInfo
+    sources: tuple[TensorInfo, ...]
+    is_stacked: bool = False
+    is_routing: bool = False
     rows: range | None = None
     heads: int = 0
     offset: float = 0.0
@@ -60,25 +64,28 @@ class Written:
     @property
     def shape(self) -> tuple[int, ...]:
         """Its axes' lengths."""
-        shape = self.source.shape
+        shape = self.sources[0].shape
+        if self.is_stacked:
+            return (len(self.sources), *shape)
         return shape if self.rows is None else (len(self.rows), *shape[1:])
 
-    def values(self, weights: WeightMap) -> Array:
-        """[shape] float32, C-contiguous.
+    def values(self, weights: WeightMap) -> Iterator[Array]:
+        """One source's after the other: float32, C-contiguous.
 
         Raises:
             CheckpointError: as `as_float32`.
         """
-        values = as_float32(weights, self.source)
-        if self.rows is not None:
-            values = values[self.rows.start : self.rows.stop]
-        if self.heads:
-            values = permute(values, self.heads)
-        if self.factor != 1.0:
-            values = values * np.float32(self.factor)
-        if self.offset:
-            values = values + np.float32(self.offset)
-        return np.ascontiguousarray(values)
+        for source in self.sources:
+            values = as_float32(weights, source)
+            if self.rows is not None:
+                values = values[self.rows.start : self.rows.stop]
+            if self.heads:
+                values = permute(values, self.heads)
+            if self.factor != 1.0:
+                values = values * np.float32(self.factor)
+            if self.offset:
+                values = values + np.float32(self.offset)
+            yield np.ascontiguousarray(values)
 
 
 def permute(rows: Array, heads: int) -> Array:
@@ -105,73 +112,54 @@ def tensors_of(found: Layout, architecture: str) -> Iterator[Written]:
         CheckpointError: a fused tensor has not the rows of its parts.
     """
     model = found.model
-    theirs = _Names(table_of(model.family, architecture), architecture)
+    theirs = Names(model, architecture)
     factor = _query_factor(found)
     for number_, layer in enumerate(model.layers):
         for module in model.layers[layer].values():
             if module.role is not Role.BUFFER:
-                yield from _of_layer(found, theirs, module, layer, number_, factor)
+                for made in _of_module(found, theirs, module, layer):
+                    made = replace(made, name=f"{theirs.prefix}{number_}.{made.name}")
+                    yield replace(made, factor=factor) if module.role is Role.Q else made
     for module in model.outside.values():
         for tensor in module.tensors:
             # A tied head is the embedding: llama.cpp takes that where there is no head.
             if not (module.role is Role.HEAD and tensor.shared_with is not None):
-                name = theirs.outside.get(tensor.name)
-                yield Written(
-                    theirs.placed(name, model, tensor), tensor, offset=_offset(model, module.role)
-                )
+                name = theirs.placed(theirs.outside.get(tensor.name), tensor)
+                yield Written(name, (tensor,), offset=_offset(model, module.role))
 
 
-class _Names:
-    """llama.cpp's names of transformers' tensors."""
-
-    def __init__(self, table: Family, architecture: str) -> None:
-        names = table.gguf
-        assert names is not None
-        self.architecture = architecture
-        self.permuted = names.permuted
-        self.prefix = names.layer_prefix
-        self.outside = {ours: theirs for theirs, ours in names.model.items()}
-        self.inside = {ours: theirs for theirs, ours in names.layer.items()}
-        self.by_role = {
-            (table.layer[ours].role, ours.rpartition(".")[2]): theirs
-            for ours, theirs in self.inside.items()
-        }
-
-    def placed(self, name: str | None, model: Model, tensor: TensorInfo) -> str:
-        """`name`, if there is one."""
-        if name is None:
-            raise ArchitectureError(
-                f"{model.checkpoint.path}: llama.cpp's {self.architecture} has no place for the "
-                f"tensor {tensor.name!r}"
-            )
-        return name
-
-
-def _of_layer(
-    found: Layout, theirs: _Names, module: Module, layer: int, number_: int, factor: float
-) -> Iterator[Written]:
-    model = found.model
+def _of_module(found: Layout, theirs: Names, module: Module, layer: int) -> Iterator[Written]:
+    """The tensors of a module, without the layer's part of their names."""
+    model, role = found.model, module.role
+    experts: dict[str, list[tuple[int, TensorInfo]]] = {}
     for tensor in module.tensors:
-        place = model.family.place(tensor.name)
+        place = model.family.locate(tensor.name)
         assert place is not None
-        kind = place[1].rpartition(".")[2]
-        name = theirs.inside.get(place[1])
-        pieces: list[tuple[Role, str | None, range | None]] = [(module.role, name, None)]
-        if name is None and module.role in _FUSED:
-            rows = _rows(found, tensor, layer)
-            roles = _FUSED[module.role]
-            pieces = [(r, theirs.by_role.get((r, kind)), rows[i]) for i, r in enumerate(roles)]
-        for role, known, part in pieces:
-            full = theirs.placed(known, model, tensor)
-            heads = found.units(layer, _HEADS[role]) if role in _HEADS and theirs.permuted else 0
+        name = theirs.inside.get(place.key)
+        if place.expert is not None:
+            name = theirs.placed(name, tensor)
+            experts.setdefault(name, []).append((place.expert, tensor))
+        elif name is None and role in _FUSED:
+            kind = place.key.rpartition(".")[2]
+            for part, rows in zip(_FUSED[role], _rows(found, tensor, layer), strict=True):
+                known = theirs.placed(theirs.by_role.get((part, kind)), tensor)
+                heads = _heads(found, theirs, part, layer)
+                yield Written(known, (tensor,), rows=rows, heads=heads)
+        else:
             yield Written(
-                f"{theirs.prefix}{number_}.{full}",
-                tensor,
-                part,
-                heads or 0,
-                _offset(model, role),
-                factor if role is Role.Q else 1.0,
+                theirs.placed(name, tensor),
+                (tensor,),
+                is_routing=role in (Role.ROUTER, Role.SHARED_ROUTER),
+                heads=_heads(found, theirs, role, layer),
+                offset=_offset(model, role),
             )
+    for name, each in experts.items():
+        ordered = tuple(tensor for _, tensor in sorted(each, key=lambda pair: pair[0]))
+        yield Written(name, ordered, is_stacked=True)
+
+
+def _heads(found: Layout, theirs: Names, role: Role, layer: int) -> int:
+    return (found.units(layer, _HEADS[role]) or 0) if role in _HEADS and theirs.permuted else 0
 
 
 def _rows(found: Layout, tensor: TensorInfo, layer: int) -> list[range]:

@@ -66,7 +66,10 @@ def test_layers_that_differ_are_refused(tmp_path: Path) -> None:
         ("qwen3", "convert_gguf", "layers_differ"),
         ("gemma2", "convert_gguf", "layers_differ"),
         ("phi3", "other_needed", "deci_needed"),
-        ("phi3 partly rotated", "partly_rotated", "layers_differ"),
+        ("mixtral", "convert_gguf", "layers_differ"),
+        ("qwen2_moe", "unfilled", "layers_differ"),
+        ("qwen3_moe", "convert_gguf", "layers_differ"),
+        ("phi3 partly rotated", "unfilled", "layers_differ"),
     ],
 )
 def test_llama_cpp_takes_what_some_architecture_of_it_holds(
@@ -79,6 +82,12 @@ def test_llama_cpp_takes_what_some_architecture_of_it_holds(
         found = check(verified(halved(whole, tmp_path / f"{layers}", *layers)), "llama.cpp")
         assert {f.code for f in found.findings} == {expected}
         assert found.verdict == ("pass" if expected == "convert_gguf" else "warn")
+
+
+def test_llama_cpp_has_experts_in_every_layer(tmp_path: Path) -> None:
+    folder = folder_of("qwen3_moe", tmp_path, mlp_only_layers=[0, 2])
+    (found,) = check(verified(folder), "llama.cpp").findings
+    assert (found.verdict, found.code, found.layers) == ("warn", "no_experts", (0, 2))
 
 
 def test_layers_that_differ_load_with_the_code_beside_them(tmp_path: Path) -> None:

@@ -192,10 +192,12 @@ def _llama_cpp(after: Layout, uneven: list[Finding]) -> Iterator[Finding]:
     if other:
         return
     fitting = fit(after)
-    if fitting is None or fitting.architecture is None:
-        # A model that fits none for another reason than its layers is rotated in part.
-        partly = [] if fitting is None else [finding("warn", "partly_rotated", usual=fitting.usual)]
-        yield from uneven or partly or [finding("pass", "convert_gguf")]
+    if fitting is not None and fitting.strange:
+        for layer in fitting.strange:
+            yield finding("warn", "no_experts", layer, usual=fitting.usual)
+    elif fitting is None or fitting.architecture is None:
+        unfilled = [] if fitting is None else [finding("warn", "unfilled", usual=fitting.usual)]
+        yield from uneven or unfilled or [finding("pass", "convert_gguf")]
     elif uneven:
         yield finding("warn", "deci_needed", architecture=fitting.architecture)
     elif fitting.architecture != fitting.usual:

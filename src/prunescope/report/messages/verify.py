@@ -286,9 +286,13 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "its heads do not fill the hidden size, as its {usual} wants: it needs a GGUF of "
         "architecture {architecture}",
     ),
-    "why_partly_rotated": (
-        "各头的总宽度不等于隐藏维度, 且只有部分行参与旋转: 其 {usual} 无法加载",
-        "its heads do not fill the hidden size, as its {usual} wants, and are rotated in part",
+    "why_unfilled": (
+        "各头的总宽度不等于隐藏维度, 其 {usual} 无法加载",
+        "its heads do not fill the hidden size, as its {usual} wants",
+    ),
+    "why_no_experts": (
+        "没有专家, 而其 {usual} 每层都有",
+        "no experts, which its {usual} has in every layer",
     ),
     "why_stacked": (
         "各专家像 transformers 内存中那样叠放: 先运行 prunescope convert",
