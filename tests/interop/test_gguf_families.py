@@ -219,6 +219,23 @@ def test_an_expert_that_is_missing_is_named(tmp_path: Path) -> None:
         export_gguf(folder, tmp_path / "m.gguf")
 
 
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"rope_parameters": LONGROPE | {"original_max_position_embeddings": 1}}, "of 1 tokens"),
+        ({"rope_parameters": LONGROPE | {"factor": "4"}}, "factor is '4'"),
+        ({"max_position_embeddings": "1k"}, "max_position_embeddings is '1k'"),
+    ],
+)
+def test_longrope_without_a_scale_is_refused_in_one_line(
+    tmp_path: Path, changes: dict[str, object], cause: str
+) -> None:
+    folder = folder_of("phi3 long", tmp_path / "model")
+    edit_json(folder / "config.json", changes)
+    with pytest.raises((ArchitectureError, CheckpointError), match=cause):
+        export_gguf(folder, tmp_path / "m.gguf")
+
+
 @pytest.mark.parametrize("name", ["qwen3", "gemma2", "mixtral", "qwen2_moe", "qwen3_moe"])
 def test_layers_that_differ_are_to_be_padded_where_llama_cpp_takes_one_shape(
     tmp_path: Path, name: str

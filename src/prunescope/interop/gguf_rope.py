@@ -108,14 +108,14 @@ def _attention_factor(checkpoint: Checkpoint, rope: Mapping[str, Any]) -> float:
     stated: Any = rope.get("attention_factor")
     if _is_number(stated):
         return float(stated)
-    longest = (
-        rope.get("factor") or checkpoint.config.get("max_position_embeddings", 0) / rope[_ORIGINAL]
-    )
-    if not _is_number(longest):
-        raise ArchitectureError(f"{checkpoint.path}: config.json: RoPE factor is {longest!r}")
-    if longest <= 1.0:
-        return 1.0
-    return math.sqrt(1 + math.log(longest) / math.log(rope[_ORIGINAL]))
+    longest: Any = rope.get("factor")
+    original: float = rope[_ORIGINAL]
+    if longest is None and _is_number(checkpoint.config.get("max_position_embeddings")):
+        longest = checkpoint.config["max_position_embeddings"] / original
+    if not _is_number(longest) or original <= 1.0:
+        cause = f"RoPE factor is {printable(repr(longest), 40)}, of {original} tokens"
+        raise ArchitectureError(f"{checkpoint.path}: config.json: {cause}")
+    return math.sqrt(1 + math.log(longest) / math.log(original)) if longest > 1.0 else 1.0
 
 
 def _is_number(value: Any) -> bool:
