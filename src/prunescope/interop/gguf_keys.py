@@ -57,7 +57,8 @@ def add_config(
         writer.add_float32(f"{writer.arch}.{key}", float(_stated(model, told, name)))
     if told.has_window:
         places = range(len(model.layers))
-        writer.add_sliding_window_pattern([slides(model.config, place) for place in places])
+        windows = [slides(model.config, place) for place in places]
+        writer.add_array(f"{writer.arch}.attention.sliding_window_pattern", windows)
 
 
 def number(model: Model, key: str, default: float | None = None) -> Any:
