@@ -56,9 +56,13 @@ LENGTHS: dict[str, dict[str, int]] = {
 }
 for _name in ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3"):
     LENGTHS[_name] = _WIDE
-# Engines without the architecture.
+# Engines without the architecture; of these here, heads do not fill the hidden size as llama.cpp
+# wants, or a layer has no experts.
 LACKING = {
     "opt": {"llama.cpp"},
+    "qwen2": {"llama.cpp"},
+    "qwen2_moe": {"llama.cpp"},
+    "qwen3_moe": {"llama.cpp"},
     "t5": {"vllm"},
     "t5 gated": {"vllm"},
     "vit": {"vllm", "llama.cpp"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import gguf
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Qwen2Config
+from transformers import AutoModelForCausalLM
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from prunescope.checkpoint import open_checkpoint
@@ -18,7 +19,15 @@ from prunescope.interop.convert import convert
 from prunescope.interop.gguf_export import export_gguf
 from tests.support.ggufs import add_tokenizer, tiny_weights, write_gguf
 from tests.support.pruning import described, edit_weights, plan, prune_tiny
-from tests.support.tiny import BIASES, SHAPE, edit_json, tiny_folder, tiny_network, tiny_tokenizer
+from tests.support.tiny import (
+    BIASES,
+    SHAPE,
+    edit_json,
+    sentencepieces,
+    tiny_folder,
+    tiny_network,
+    tiny_tokenizer,
+)
 
 LLAMA3 = {
     "rope_type": "llama3",
@@ -185,10 +194,45 @@ def test_the_tokenizer_comes_along(tmp_path: Path) -> None:
     assert keys["tokenizer.ggml.eos_token_id"] == tokenizer.eos_token_id
 
 
+def joined_by_score(text: str, scores: dict[str, float]) -> list[str]:
+    """SentencePiece's BPE: of all neighbours that are a token together, the highest score first."""
+    pieces = list(text)
+    while True:
+        pairs = [
+            (scores[a + b], -at) for at, (a, b) in enumerate(pairwise(pieces)) if a + b in scores
+        ]
+        if not pairs:
+            return pieces
+        at = -max(pairs)[1]
+        pieces[at : at + 2] = ["".join(pieces[at : at + 2])]
+
+
+@pytest.mark.parametrize("has_prefix", [True, False])
+def test_sentencepieces_have_scores_that_join_them_as_their_merges_do(
+    tmp_path: Path, has_prefix: bool
+) -> None:
+    tokenizer = sentencepieces(has_prefix)
+    folder = tiny_folder(tmp_path / "model", vocab_size=720)
+    tokenizer.save_pretrained(folder)
+    export_gguf(folder, tmp_path / "m.gguf")
+    keys, _ = read(tmp_path / "m.gguf")
+    assert keys["tokenizer.ggml.model"] == "llama"
+    assert keys["tokenizer.ggml.add_space_prefix"] is has_prefix
+    # Unknown, two control tokens, bytes, text; and rows without a token.
+    assert keys["tokenizer.ggml.token_type"][:4] == [2, 3, 3, 6]
+    assert keys["tokenizer.ggml.token_type"][300] == 1
+    assert keys["tokenizer.ggml.token_type"][-1] == 5
+    tokens = keys["tokenizer.ggml.tokens"]
+    scores = dict(zip(tokens, keys["tokenizer.ggml.scores"], strict=True))
+    text = "the people of the constitution and the revolution began in the country"
+    wanted = tokenizer.convert_ids_to_tokens(tokenizer(text, add_special_tokens=False)["input_ids"])
+    prefix = "▁" if has_prefix else ""
+    assert joined_by_score(prefix + text.replace(" ", "▁"), scores) == wanted
+    # Score by score alike, the first pair would be joined first, and that is another cut.
+    assert joined_by_score(prefix + text.replace(" ", "▁"), dict.fromkeys(scores, 0.0)) != wanted
+
+
 def test_what_llama_cpp_would_compute_otherwise_is_refused(tmp_path: Path) -> None:
-    qwen = AutoModelForCausalLM.from_config(Qwen2Config(**SHAPE))
-    with pytest.raises(PrunescopeError, match="qwen2"):
-        export_gguf(tiny_folder(tmp_path / "qwen", qwen), tmp_path / "m.gguf")
     folder = tiny_folder(tmp_path / "gelu")
     edit_json(folder / "config.json", {"hidden_act": "gelu"})
     with pytest.raises(PrunescopeError, match="silu"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
     LlamaConfig,
@@ -75,6 +75,30 @@ def tiny_model(folder: Path, network: PreTrainedModel | None = None, **changes: 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
     """Byte-level BPE: every text has tokens, and decoding them gives the text back."""
     return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(_trained()), eos_token=EOS)
+
+
+def sentencepieces(has_prefix: bool) -> PreTrainedTokenizerFast:
+    """SentencePiece's BPE as tokenizer.json has it: Llama's, or without the prefix, as Gemma's."""
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    steps = [normalizers.Prepend("▁")] if has_prefix else []
+    tokenizer.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    pieces = [f"<0x{byte:02X}>" for byte in range(256)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=700, special_tokens=["<unk>", "<s>", EOS, *pieces], show_progress=False
+    )
+    tokenizer.train_from_iterator([embedded_text("calibration")[:20_000]], trainer)
+    # Trained as special tokens, bytes are ordinary ones of the vocabulary.
+    made = json.loads(tokenizer.to_str())
+    made["added_tokens"] = [a for a in made["added_tokens"] if a["content"] not in pieces]
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(made)),
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token=EOS,
+    )
 
 
 def edit_json(path: Path, changes: Mapping[str, Any]) -> None:

@@ -14,8 +14,8 @@ else:
 
 # Rows of a tile, but for the last, are a multiple of this: whole blocks.
 ROWS = 32
-# Elements marked together: enough that calls, each of which waits for Python's lock, are few, and few
-# enough for the caches. A tile, of which one bit an element is left, is larger.
+# Elements marked together: enough that calls, each of which waits for Python's lock, are few, and
+# few enough for the caches. A tile, of which one bit an element is left, is larger.
 _PIECE = 1 << 20
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
+from prunescope.architecture.llama_cpp import LlamaCpp
 from prunescope.architecture.roles import Role
 
 # One spelling of each number, and no stranger's number of a thousand digits.
@@ -158,6 +159,7 @@ class Family:
         stacks: the layers.
         optional_model: those of `model` that a model may lack.
         gguf: llama.cpp's names; None where the table has none.
+        llama_cpp: how models are written for llama.cpp; None where they are not.
         names: names that other projects have, by project.
         flags: key of config.json → optional tensors of a layer that a model has where it is true.
         base: how names of the base model begin, which are saved without it where it is saved
@@ -180,6 +182,7 @@ class Family:
     stacks: tuple[Stack, ...]
     optional_model: frozenset[str] = frozenset()
     gguf: GgufNames | None = None
+    llama_cpp: LlamaCpp | None = None
     names: Mapping[str, OtherNames] = field(default_factory=dict)
     flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     base: str = ""

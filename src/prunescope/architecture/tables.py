@@ -6,7 +6,7 @@ is read for, so that no list has to be kept of them, and none but the one asked 
 - `{"same_as": "llama"}` is a type that is built as another;
 - `"extends": "llama"` begins with another's table: sections are merged entry by entry, `null`
   leaves an entry out; `names`, by which other projects than transformers and llama.cpp know the
-  family's tensors, are not taken over;
+  family's tensors, and `llama.cpp`, how models are written for it, are not taken over;
 - `"form_of": "llama"` is a type whose models are Llamas, described otherwise: they are compared
   with Llamas;
 - `"variants"` are changes, made alike, for models whose config.json has the values of `when`.
@@ -32,6 +32,7 @@ from prunescope.architecture.family import (
     Stack,
     TensorRole,
 )
+from prunescope.architecture.llama_cpp import llama_cpp_of
 from prunescope.architecture.roles import Role
 
 # importlib.resources would take longer to import than the tables to read.
@@ -39,6 +40,8 @@ _TABLES = Path(__file__).with_name("families")
 # A stranger's word becomes a file's name.
 _TYPE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 ENGINES = ("transformers", "vllm", "llama.cpp")
+# Sections that a type which departs from another does not take over.
+_OWN = ("names", "llama.cpp")
 
 
 @cache
@@ -98,6 +101,7 @@ def load_family(name: str, variant: int | None = None) -> Family:
         stacks=_stacks(table),
         optional_model=frozenset(table.get("optional_model", {})),
         gguf=_gguf_names(table["gguf"]) if "gguf" in table else None,
+        llama_cpp=llama_cpp_of(table["llama.cpp"]) if "llama.cpp" in table else None,
         names={key: _other_names(entry) for key, entry in table.get("names", {}).items()},
         flags={key: tuple(names) for key, names in table.get("flags", {}).items()},
         base=table.get("base", ""),
@@ -121,7 +125,8 @@ def _merged(name: str) -> dict[str, Any]:
     table = _read(name)
     if "extends" not in table:
         return table
-    base = {key: value for key, value in _merged(table["extends"]).items() if key != "names"}
+    inherited = _merged(table["extends"]).items()
+    base = {key: value for key, value in inherited if key not in _OWN}
     return _merge(base, table)
 
 

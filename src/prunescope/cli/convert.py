@@ -94,8 +94,7 @@ def _export_gguf(
 
     if options["uniform"]:
         raise PrunescopeError(
-            "--uniform is not for GGUF, which holds layers that differ: for an engine that does "
-            "not, convert to hf with --uniform first"
+            "--uniform is not for GGUF: convert to hf with --uniform first, and the result to gguf"
         )
     done = export_gguf(
         source,

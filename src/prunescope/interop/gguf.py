@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from prunescope.architecture import Role, load_family
+from prunescope.architecture.row_order import halves_from_pairs
 from prunescope.checkpoint import Checkpoint
 from prunescope.checkpoint.gguf_config import KINDS, PER_LAYER
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import ArchitectureError, CheckpointError
 from prunescope.extras import require
-from prunescope.interop.gguf_factors import FACTORS
+from prunescope.interop.gguf_rope import FACTORS
 
 if TYPE_CHECKING:
     import gguf
@@ -99,10 +100,8 @@ def unpermute(
 ) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Undo the order that llama.cpp gives the rows of the query or key projection.
 
-    llama.cpp rotates neighbouring rows of a head, transformers rows half a head apart, so
-    `LlamaModel.permute` in llama.cpp's convert_hf_to_gguf.py views a head as [2, head_dim / 2]
-    and swaps those axes; this swaps them back, as transformers' `_reverse_permute_weights`
-    (modeling_gguf_pytorch_utils.py) does.
+    See `row_order`; what transformers' `_reverse_permute_weights` (modeling_gguf_pytorch_utils.py)
+    does.
 
     Args:
         rows: [heads · head_dim, hidden]; head_dim is even.
@@ -111,8 +110,8 @@ def unpermute(
     Returns:
         The same shape and dtype.
     """
-    pairs = rows.reshape(heads, rows.shape[0] // heads // 2, 2, *rows.shape[1:])
-    return pairs.swapaxes(1, 2).reshape(rows.shape)
+    by_head = rows.reshape(heads, rows.shape[0] // heads, *rows.shape[1:])
+    return by_head.take(halves_from_pairs(by_head.shape[1]), axis=1).reshape(rows.shape)
 
 
 def _place(source: Checkpoint, name: str) -> tuple[str, int]:

@@ -1,6 +1,6 @@
-"""How does a pruned Llama become one GGUF file for llama.cpp? Streamed, one tensor at a time.
+"""How does a pruned model become one GGUF file for llama.cpp? Streamed, one tensor at a time.
 
-Layers of one shape make the architecture `llama`; layers that differ make `deci`, the one that
+Where layers differ, a Llama, or what computes as one does, becomes a `deci`: the architecture that
 llama.cpp loads with a number of heads, KV heads and channels for each layer
 (https://github.com/ggml-org/llama.cpp/blob/master/src/models/deci.cpp; keys as in its
 conversion of DeciLMForCausalLM). Both compute the same network.
@@ -9,28 +9,28 @@ conversion of DeciLMForCausalLM). Both compute the same network.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prunescope.analysis.axes import Layout, layout
-from prunescope.architecture import Model, Role, describe
+from prunescope.analysis.axes import layout
+from prunescope.analysis.llama_cpp import rotated_rows, table_of
+from prunescope.architecture import Role, describe
+from prunescope.architecture.llama_cpp import LlamaCpp
 from prunescope.atomic import replacing
-from prunescope.checkpoint import TensorInfo, open_checkpoint
+from prunescope.checkpoint import open_checkpoint
 from prunescope.checkpoint.weights import WeightMap
-from prunescope.errors import ArchitectureError, CheckpointError, PrunescopeError
+from prunescope.errors import CheckpointError, PrunescopeError
 from prunescope.extras import require
-from prunescope.interop.agreement import check_sizes
 from prunescope.interop.formats import GgufType
 from prunescope.interop.from_deci import as_llama
-from prunescope.interop.gguf_keys import add_config, counts_of, is_uneven
-from prunescope.interop.gguf_rope import rope_factors
-from prunescope.interop.gguf_types import (
-    as_float32,
-    encoded,
-    stored_type,
-)
+from prunescope.interop.gguf_checks import architecture_of
+from prunescope.interop.gguf_keys import add_config
+from prunescope.interop.gguf_rope import add_rope, rope_factors
+from prunescope.interop.gguf_tensors import tensors_of
+from prunescope.interop.gguf_types import encoded, stored_type
 from prunescope.interop.gguf_vocab import add_vocabulary
 from prunescope.steps import Progress, silent
 
@@ -41,17 +41,13 @@ else:
     gguf = require("gguf", "gguf")
     np = require("numpy", "gguf")
 
-_MODEL_TYPES = ("llama", "mistral")
-_PERMUTED = {Role.Q: "heads", Role.K: "kv_heads"}
-ROPE_FACTORS = "rope_freqs.weight"
-
 
 @dataclass(frozen=True, slots=True)
 class Exported:
     """One GGUF file.
 
     Attributes:
-        architecture: `llama`, or `deci` where layers differ.
+        architecture: llama.cpp's.
         tensors: how many, and the bytes of their data.
         types: GGML type → how many tensors have it.
     """
@@ -73,7 +69,8 @@ def export_gguf(
     """Write the model folder `source` as the GGUF file `target`, whole or not at all.
 
     Args:
-        source: a Llama or Mistral with config.json and tokenizer.json beside its weights.
+        source: a model of a family whose table says how, with config.json and tokenizer.json beside
+            its weights.
         wanted: the type of its matrices; vectors are float32 (see `gguf_types.stored_type`).
         tokenizer_pre: llama.cpp's name of how the tokenizer splits text, where it is not known.
         overwrite: replace a `target` that is there.
@@ -96,115 +93,51 @@ def export_gguf(
     home = model.checkpoint.home.local
     if home is None:
         raise CheckpointError(model.checkpoint.path, "is remote: download it to export it")
-    _check(model)
     found = layout(model)
-    counts = counts_of(found)
-    architecture = "deci" if is_uneven(counts) else "llama"
+    architecture, is_uneven = architecture_of(found)
+    takes = table_of(model.family, architecture).llama_cpp or LlamaCpp()
+    told = model.family.llama_cpp or takes
     writer = gguf.GGUFWriter(None, architecture)
-    add_config(writer, model, counts, wanted)
+    add_config(writer, found, told, is_uneven, wanted)
+    add_rope(writer, model.checkpoint, takes.rope_factors)
     add_vocabulary(writer, home, model.outside[Role.EMBEDDING].shape[0], tokenizer_pre)
-    factors = rope_factors(model.checkpoint)
-    tensors = list(_named(model, found))
-    types: dict[str, int] = {}
-    nbytes = 0
-    for name, info, _ in tensors:
-        kind = stored_type(info.shape, wanted)
-        size = _nbytes(info.shape, kind)
-        writer.add_tensor_info(name, info.shape, np.dtype(np.float32), size, kind)
-        types[kind.name] = types.get(kind.name, 0) + 1
-        nbytes += size
-    if factors is not None:
-        shape, size = factors.shape, factors.nbytes
-        f32 = gguf.GGMLQuantizationType.F32
-        writer.add_tensor_info(ROPE_FACTORS, shape, factors.dtype, size, f32)
-        types["F32"] = types.get("F32", 0) + 1
-        nbytes += size
+    factors = rope_factors(model.checkpoint, rotated_rows(found) or 0)
+    tensors = list(tensors_of(found, architecture))
+    f32 = gguf.GGMLQuantizationType.F32
+    kinds = {
+        each.name: f32 if each.is_routing else stored_type(each.shape, wanted) for each in tensors
+    }
+    kinds |= dict.fromkeys(factors, f32)
+    shapes = {each.name: each.shape for each in tensors}
+    shapes |= {name: values.shape for name, values in factors.items()}
+    sizes = {name: _nbytes(shape, kinds[name]) for name, shape in shapes.items()}
+    for name, shape in shapes.items():
+        writer.add_tensor_info(name, shape, np.dtype(np.float32), sizes[name], kinds[name])
     with replacing(target) as temporary, WeightMap() as weights, progress(len(tensors)) as tick:
         try:
             writer.write_header_to_file(temporary)
             writer.write_kv_data_to_file()
             writer.write_ti_data_to_file()
-            for _, info, heads in tensors:
-                values = as_float32(weights, info)
-                if heads:
-                    values = permute(values, heads)
-                kind = stored_type(info.shape, wanted)
-                writer.write_tensor_data(encoded(np.ascontiguousarray(values), kind))
+            for tensor in tensors:
+                _write(writer, (encoded(v, kinds[tensor.name]) for v in tensor.values(weights)))
                 weights.release()
                 tick()
-            if factors is not None:
-                writer.write_tensor_data(factors)
+            for values in factors.values():
+                _write(writer, (values,))
         finally:
             writer.close()
-    return Exported(architecture, sum(types.values()), nbytes, types)
+    types = Counter(kind.name for kind in kinds.values())
+    return Exported(architecture, len(shapes), sum(sizes.values()), dict(types))
 
 
-def permute(
-    rows: np.ndarray[Any, np.dtype[np.float32]], heads: int
-) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The order that llama.cpp gives the rows of the query or key projection.
-
-    The inverse of `prunescope.interop.gguf.unpermute`, which says why.
-
-    Args:
-        rows: [heads · head_dim, …]; head_dim is even.
-        heads: heads of the projection: for keys, the KV heads.
-
-    Returns:
-        The same shape and dtype.
-    """
-    halves = rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:])
-    return halves.swapaxes(1, 2).reshape(rows.shape)
-
-
-def _check(model: Model) -> None:
-    config, where = model.checkpoint.config, model.checkpoint.path
-    kind = config.get("model_type")
-    if kind not in _MODEL_TYPES or model.family.gguf is None:
-        raise ArchitectureError(
-            f"{where}: GGUF export knows model_type {' and '.join(_MODEL_TYPES)}, not {kind!r}: "
-            "use llama.cpp's convert_hf_to_gguf.py, where layers differ in shape on what --uniform "
-            "has padded"
-        )
-    if config.get("hidden_act", "silu") != "silu":
-        raise ArchitectureError(f"{where}: llama.cpp computes silu, not {config['hidden_act']!r}")
-    if not model.head_dim or model.head_dim % 2:
-        raise ArchitectureError(f"{where}: config.json does not give an even head_dim")
-    check_sizes(model)
-    wanted = {name for name in model.family.layer if name not in model.family.optional}
-    for layer in model.layers:
-        have = {t.name for module in model.layers[layer].values() for t in module.tensors}
-        for name in sorted(wanted):
-            full = f"{model.family.layer_prefix}{layer}.{name}"
-            if full not in have:
-                raise CheckpointError(where, f"tensor {full!r} is missing")
-    for role in (Role.EMBEDDING, Role.FINAL_NORM):
-        if role not in model.outside:
-            raise CheckpointError(where, f"has no {role.title.lower()}")
-    if Role.HEAD not in model.outside and config.get("tie_word_embeddings") is False:
-        raise CheckpointError(where, "has no output head, and config.json ties none")
-
-
-def _named(model: Model, found: Layout) -> Iterator[tuple[str, TensorInfo, int]]:
-    """llama.cpp's name of each tensor, and the heads by which its rows are permuted (or 0)."""
-    names = model.family.gguf
-    assert names is not None
-    outside = {ours: theirs for theirs, ours in names.model.items()}
-    inside = {ours: theirs for theirs, ours in names.layer.items()}
-    for number, layer in enumerate(model.layers):
-        for module in model.layers[layer].values():
-            if module.role is Role.BUFFER:
-                continue
-            heads = found.units(layer, _PERMUTED[module.role]) if module.role in _PERMUTED else 0
-            for tensor in module.tensors:
-                place = model.family.place(tensor.name)
-                assert place is not None
-                yield f"{names.layer_prefix}{number}.{inside[place[1]]}", tensor, heads or 0
-    for module in model.outside.values():
-        for tensor in module.tensors:
-            # A tied head is the embedding: llama.cpp takes that where there is no head.
-            if not (module.role is Role.HEAD and tensor.shared_with is not None):
-                yield outside[tensor.name], tensor, 0
+def _write(writer: gguf.GGUFWriter, pieces: Iterable[np.ndarray[Any, Any]]) -> None:
+    """The data of the next tensor, a piece behind the other; the library would want it whole."""
+    assert writer.fout is not None
+    (out,) = writer.fout
+    writer.write_padding(out, out.tell())
+    for piece in pieces:
+        piece.astype(piece.dtype.newbyteorder("<"), copy=False).tofile(out)
+    writer.write_padding(out, out.tell())
 
 
 def _nbytes(shape: tuple[int, ...], kind: gguf.GGMLQuantizationType) -> int:

@@ -14,14 +14,12 @@ from prunescope.checkpoint.params_file import SCALED_ROPE
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import CheckpointError
 from prunescope.extras import require
-from prunescope.interop.gguf_rope import llama3_factors
+from prunescope.interop.gguf_rope import FACTORS, llama3_factors
 
 if TYPE_CHECKING:
     import numpy as np
 else:
     np = require("numpy", "gguf")
-
-FACTORS = "rope_freqs.weight"
 
 
 def scaling_of(source: Checkpoint, dim: int, base: float) -> dict[str, Any]:

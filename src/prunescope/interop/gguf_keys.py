@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prunescope.analysis.axes import Layout
+from prunescope.analysis.llama_cpp import rotated_rows
 from prunescope.architecture import Model, Role
-from prunescope.errors import CheckpointError
+from prunescope.architecture.llama_cpp import LlamaCpp
+from prunescope.architecture.windows import slides
+from prunescope.errors import CheckpointError, printable
 from prunescope.extras import require
 from prunescope.interop.formats import GgufType
-from prunescope.interop.gguf_rope import MOST, add_rope
+from prunescope.interop.gguf_rope import MOST
 from prunescope.interop.gguf_types import file_type
 
 if TYPE_CHECKING:
@@ -19,32 +21,17 @@ if TYPE_CHECKING:
 else:
     gguf = require("gguf", "gguf")
 
-# Space → the writer's method for how many units of it there are: one number, or one a layer.
-_LENGTHS = {
-    "heads": "add_head_count",
-    "kv_heads": "add_head_count_kv",
-    "channels": "add_feed_forward_length",
-}
-
-
-def counts_of(found: Layout) -> dict[str, list[int]]:
-    """Space → its units in each layer.
-
-    Raises:
-        CheckpointError: they are no whole number somewhere.
-    """
-    return {space: _counts(found, space) for space in _LENGTHS}
-
 
 def add_config(
-    writer: gguf.GGUFWriter, model: Model, counts: Mapping[str, list[int]], wanted: GgufType
+    writer: gguf.GGUFWriter, found: Layout, told: LlamaCpp, is_uneven: bool, wanted: GgufType
 ) -> None:
-    """Write the keys of `model`, whose layers differ where `counts` do.
+    """Write the keys of a model, of each layer its own where `is_uneven`.
 
     Raises:
-        ArchitectureError, CheckpointError: config.json says what no key can.
+        ArchitectureError, CheckpointError: config.json says what no key can, or layers have no
+            whole number of something.
     """
-    uneven = is_uneven(counts)
+    model = found.model
     embedding = model.outside[Role.EMBEDDING].shape
     writer.add_name(Path(model.checkpoint.path).name)
     writer.add_file_type(file_type(wanted))
@@ -52,27 +39,45 @@ def add_config(
     writer.add_vocab_size(embedding[0])
     writer.add_embedding_length(embedding[1])
     writer.add_block_count(len(model.layers))
-    for space, method in _LENGTHS.items():
-        getattr(writer, method)(counts[space] if uneven else counts[space][0])
+    for space, key in told.lengths.items():
+        counts = _counts(found, space)
+        if is_uneven:
+            writer.add_array(f"{writer.arch}.{key}", counts)
+        else:
+            writer.add_uint32(f"{writer.arch}.{key}", counts[0])
     # Stated: after pruning it is no longer embedding_length / head_count.
-    head_dim = model.head_dim or 0
-    for add in (writer.add_key_length, writer.add_value_length, writer.add_rope_dimension_count):
-        add(head_dim)
-    writer.add_context_length(int(_number(model, "max_position_embeddings", 2048)))
-    writer.add_layer_norm_rms_eps(float(_number(model, "rms_norm_eps", 1e-6)))
-    add_rope(writer, model.checkpoint)
+    writer.add_key_length(model.head_dim or 0)
+    writer.add_value_length(model.head_dim or 0)
+    writer.add_rope_dimension_count(rotated_rows(found) or 0)
+    writer.add_context_length(int(number(model, "max_position_embeddings", 2048)))
+    writer.add_layer_norm_rms_eps(float(number(model, "rms_norm_eps", 1e-6)))
+    for name, key in told.integers.items():
+        writer.add_uint32(f"{writer.arch}.{key}", int(_stated(model, told, name)))
+    for name, key in told.floats.items():
+        writer.add_float32(f"{writer.arch}.{key}", float(_stated(model, told, name)))
+    if told.has_window:
+        places = range(len(model.layers))
+        windows = [slides(model.config, place) for place in places]
+        writer.add_array(f"{writer.arch}.attention.sliding_window_pattern", windows)
 
 
-def _number(model: Model, key: str, default: float) -> Any:
+def number(model: Model, key: str, default: float | None = None) -> Any:
+    """The number above 0 that config.json has under `key`.
+
+    Raises:
+        CheckpointError: it is none, or larger than a key of a GGUF file holds.
+    """
     value = model.checkpoint.config.get(key, default)
     if type(value) not in (int, float) or not 0 < value <= MOST:
-        raise CheckpointError(model.checkpoint.path, f"config.json: {key} is {value!r}")
+        shown = printable(repr(value), 40)
+        raise CheckpointError(model.checkpoint.path, f"config.json: {key} is {shown}")
     return value
 
 
-def is_uneven(counts: Mapping[str, list[int]]) -> bool:
-    """Whether layers differ."""
-    return any(len(set(each)) > 1 for each in counts.values())
+def _stated(model: Model, told: LlamaCpp, key: str) -> Any:
+    if model.checkpoint.config.get(key) is None and key in told.defaults:
+        return told.defaults[key]
+    return number(model, key)
 
 
 def _counts(found: Layout, space: str) -> list[int]:

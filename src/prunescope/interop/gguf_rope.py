@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from prunescope.checkpoint import Checkpoint
-from prunescope.errors import ArchitectureError
+from prunescope.errors import ArchitectureError, printable
 from prunescope.extras import require
 
 if TYPE_CHECKING:
@@ -18,10 +18,16 @@ else:
 
 # The largest number that a key has room for: its type is uint32, or float32.
 MOST = (1 << 32) - 1
+FACTORS = "rope_freqs.weight"
+_ORIGINAL = "original_max_position_embeddings"
+_LONGROPE = "longrope"
 
 
-def add_rope(writer: gguf.GGUFWriter, checkpoint: Checkpoint) -> None:
+def add_rope(writer: gguf.GGUFWriter, checkpoint: Checkpoint, taken: Collection[str]) -> None:
     """Write base and scaling.
+
+    Args:
+        taken: the scalings of which llama.cpp's architecture reads factors from tensors.
 
     Raises:
         ArchitectureError: a scaling that llama.cpp's keys do not express.
@@ -29,29 +35,47 @@ def add_rope(writer: gguf.GGUFWriter, checkpoint: Checkpoint) -> None:
     rope = _settings(checkpoint)
     writer.add_rope_freq_base(float(rope.get("rope_theta", 10000.0)))
     kind = _kind(rope)
+    if kind not in ("default", "linear", "yarn", *taken):
+        raise ArchitectureError(
+            f"{checkpoint.path}: GGUF has no place for RoPE scaling {printable(kind, 40)!r} in "
+            f"architecture {writer.arch}"
+        )
     if kind in ("default", "llama3"):
         return
-    if kind not in ("linear", "yarn"):
-        raise ArchitectureError(f"{checkpoint.path}: GGUF has no place for RoPE scaling {kind!r}")
     writer.add_string(f"{writer.arch}.rope.scaling.type", kind)
-    writer.add_rope_scaling_factor(float(rope["factor"]))
-    if kind == "yarn":
-        writer.add_rope_scaling_orig_ctx_len(int(rope["original_max_position_embeddings"]))
+    if kind in ("linear", "yarn"):
+        writer.add_rope_scaling_factor(float(rope["factor"]))
+    if kind in ("yarn", _LONGROPE):
+        writer.add_rope_scaling_orig_ctx_len(int(rope[_ORIGINAL]))
+    if kind == _LONGROPE:
+        writer.add_rope_scaling_attn_factors(_attention_factor(checkpoint, rope))
 
 
-def rope_factors(checkpoint: Checkpoint) -> np.ndarray[Any, np.dtype[np.float32]] | None:
-    """[head_dim / 2] float32: what each frequency is divided by; None for plain RoPE.
+def rope_factors(
+    checkpoint: Checkpoint, dim: int
+) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+    """Tensors of [dim / 2] float32: what each frequency is divided by; none for plain RoPE.
 
     Llama 3.1's rule: long waves are slowed by `factor`, short ones not, those between in part
-    (https://huggingface.co/docs/transformers/internal/rope_utils, `llama3`). llama.cpp reads them
-    from the tensor `rope_freqs.weight`.
+    (https://huggingface.co/docs/transformers/internal/rope_utils, `llama3`). Those of `longrope`
+    lie in config.json, for texts longer than the model was first trained on and for others.
+
+    Args:
+        dim: rows of a head that are rotated.
+
+    Raises:
+        ArchitectureError: there are not as many.
     """
     rope = _settings(checkpoint)
-    if _kind(rope) != "llama3":
-        return None
-    config = checkpoint.config
-    dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-    return llama3_factors(dim, float(rope.get("rope_theta", 10000.0)), rope)
+    kind = _kind(rope)
+    if kind == "llama3":
+        return {FACTORS: llama3_factors(dim, float(rope.get("rope_theta", 10000.0)), rope)}
+    if kind != _LONGROPE:
+        return {}
+    return {
+        f"rope_factors_{which}.weight": _listed(checkpoint, rope, f"{which}_factor", dim)
+        for which in ("long", "short")
+    }
 
 
 def llama3_factors(
@@ -69,10 +93,42 @@ def llama3_factors(
     return np.array(factors, np.float32)
 
 
+def _listed(
+    checkpoint: Checkpoint, rope: Mapping[str, Any], key: str, dim: int
+) -> np.ndarray[Any, np.dtype[np.float32]]:
+    found = rope.get(key)
+    if not isinstance(found, list) or len(found) != dim // 2 or not all(map(_is_number, found)):
+        cause = f"config.json: RoPE {key} is no list of {dim // 2} numbers"
+        raise ArchitectureError(f"{checkpoint.path}: {cause}")
+    return np.array(found, np.float32)
+
+
+def _attention_factor(checkpoint: Checkpoint, rope: Mapping[str, Any]) -> float:
+    """By what queries and keys grow, as transformers' `_compute_longrope_parameters` has it."""
+    stated: Any = rope.get("attention_factor")
+    if _is_number(stated):
+        return float(stated)
+    longest: Any = rope.get("factor")
+    original: float = rope[_ORIGINAL]
+    if longest is None and _is_number(checkpoint.config.get("max_position_embeddings")):
+        longest = checkpoint.config["max_position_embeddings"] / original
+    if not _is_number(longest) or original <= 1.0:
+        cause = f"RoPE factor is {printable(repr(longest), 40)}, of {original} tokens"
+        raise ArchitectureError(f"{checkpoint.path}: config.json: {cause}")
+    return math.sqrt(1 + math.log(longest) / math.log(original)) if longest > 1.0 else 1.0
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value <= MOST
+
+
 def _settings(checkpoint: Checkpoint) -> Mapping[str, Any]:
     """The rotary settings, as transformers 5 writes them or as earlier ones did."""
     config = checkpoint.config
     rope: dict[str, Any] = {}
+    if config.get(_ORIGINAL):
+        # Phi-3 has it beside them.
+        rope[_ORIGINAL] = config[_ORIGINAL]
     for key in ("rope_scaling", "rope_parameters"):
         value = config.get(key)
         if isinstance(value, dict):
@@ -81,17 +137,18 @@ def _settings(checkpoint: Checkpoint) -> Mapping[str, Any]:
         rope.setdefault("rope_theta", config["rope_theta"])
     needed = {
         "linear": ("factor",),
-        "yarn": ("factor", "original_max_position_embeddings"),
+        "yarn": ("factor", _ORIGINAL),
+        _LONGROPE: (_ORIGINAL,),
         "llama3": (
             "factor",
             "low_freq_factor",
             "high_freq_factor",
-            "original_max_position_embeddings",
+            _ORIGINAL,
         ),
     }
     for key in ("rope_theta", *needed.get(_kind(rope), ())):
         value = rope.get(key, 10000.0 if key == "rope_theta" else None)
-        if not isinstance(value, int | float) or not 0 < value <= MOST:
+        if not _is_number(value):
             raise ArchitectureError(f"{checkpoint.path}: config.json: RoPE {key} is {value!r}")
     if _kind(rope) == "llama3" and rope["low_freq_factor"] >= rope["high_freq_factor"]:
         raise ArchitectureError(
@@ -101,4 +158,6 @@ def _settings(checkpoint: Checkpoint) -> Mapping[str, Any]:
 
 
 def _kind(rope: Mapping[str, Any]) -> str:
-    return str(rope.get("rope_type", rope.get("type")) or "default")
+    kind = str(rope.get("rope_type", rope.get("type")) or "default")
+    # As Phi-3's first files call it.
+    return _LONGROPE if kind == "su" else kind

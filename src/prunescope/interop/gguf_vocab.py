@@ -7,7 +7,8 @@ src/llama-vocab.cpp); here it is found by the rule itself, which tokenizer.json 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,12 +61,13 @@ def add_vocabulary(
     model = tokenizer.get("model")
     if not isinstance(model, dict) or model.get("type") != "BPE":
         kind = model.get("type") if isinstance(model, dict) else None
-        raise PrunescopeError(f"{path}: a {kind} tokenizer has no place in a GGUF file of a Llama")
+        raise PrunescopeError(f"{path}: a {kind} tokenizer has no place in a GGUF file")
     try:
         if model.get("byte_fallback"):
             writer.add_tokenizer_model("llama")
             writer.add_tokenizer_pre(rule or "default")
-            tokens = list(gguf.LlamaHfVocab(folder).all_tokens())
+            writer.add_add_space_prefix(_has_prefix(tokenizer))
+            tokens = list(_sentencepieces(tokenizer, model, rows))
         else:
             writer.add_tokenizer_model("gpt2")
             writer.add_tokenizer_pre(rule or _rule(tokenizer, path))
@@ -88,6 +90,38 @@ def add_vocabulary(
 
 
 _UNUSED = gguf.TokenType.UNUSED
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+
+
+def _sentencepieces(
+    tokenizer: Mapping[str, Any], model: Mapping[str, Any], rows: int
+) -> Iterable[tuple[bytes, float, gguf.TokenType]]:
+    """As `_bpe_tokens`, with what SentencePiece knows of each: its score, and whether it is a byte.
+
+    llama.cpp joins the pair whose token has the highest score (`llm_tokenizer_spm_session`), where
+    tokenizer.json has a list of pairs, the first to be joined first.
+    """
+    ranks: dict[str, int] = {}
+    for rank, merge in enumerate(model["merges"]):
+        pair = merge.split(" ") if isinstance(merge, str) else merge
+        ranks.setdefault("".join(pair), rank)
+    unknown = str(model.get("unk_token"))
+    for token, _, kind in _bpe_tokens(tokenizer, model, rows):
+        text = token.decode("utf-8")
+        if _BYTE.fullmatch(text):
+            known = gguf.TokenType.BYTE
+        else:
+            known = gguf.TokenType.UNKNOWN if text == unknown else kind
+        yield token, -float(ranks.get(text, len(ranks))), known
+
+
+def _has_prefix(tokenizer: Mapping[str, Any]) -> bool:
+    """Whether a space is put before the text: Llama's tokenizer does it, Gemma's does not."""
+    for step in (*_steps(tokenizer.get("normalizer")), *_steps(tokenizer.get("pre_tokenizer"))):
+        never = step.get("prepend_scheme") == "never" or step.get("add_prefix_space") is False
+        if step["type"] == "Prepend" or (step["type"] == "Metaspace" and not never):
+            return True
+    return False
 
 
 def _bpe_tokens(
@@ -109,7 +143,7 @@ def _bpe_tokens(
 
 
 def _rule(tokenizer: Mapping[str, Any], path: Path) -> str:
-    found = _RULES.get(tuple(_cuts(tokenizer.get("pre_tokenizer"))))
+    found = _RULES.get(tuple(map(_cut, _steps(tokenizer.get("pre_tokenizer")))))
     if found is None or tokenizer.get("normalizer") not in (None, {"type": "NFC"}):
         known = ", ".join(sorted(_RULES.values()))
         raise PrunescopeError(
@@ -119,15 +153,20 @@ def _rule(tokenizer: Mapping[str, Any], path: Path) -> str:
     return found
 
 
-def _cuts(rule: Any) -> Iterable[str]:
-    """Each step of a pre-tokenizer; a ByteLevel that only maps bytes is `bytes`."""
-    kind = rule.get("type") if isinstance(rule, dict) else None
-    if kind == "Sequence":
-        for step in rule["pretokenizers"]:
-            yield from _cuts(step)
-    elif kind == "Split":
-        yield str(rule["pattern"].get("Regex"))
-    elif kind == "ByteLevel":
-        yield "ByteLevel" if rule.get("use_regex", True) else "bytes"
-    else:
-        yield str(kind)
+def _steps(rule: Any) -> Iterator[Mapping[str, Any]]:
+    """The steps of a normalizer or pre-tokenizer, one after the other."""
+    if isinstance(rule, dict) and rule.get("type") == "Sequence":
+        for step in rule["normalizers"] if "normalizers" in rule else rule["pretokenizers"]:
+            yield from _steps(step)
+    elif rule is not None:
+        yield rule
+
+
+def _cut(step: Mapping[str, Any]) -> str:
+    """What a step of a pre-tokenizer does; a ByteLevel that only maps bytes is `bytes`."""
+    kind = step.get("type")
+    if kind == "Split":
+        return str(step["pattern"].get("Regex"))
+    if kind == "ByteLevel":
+        return "ByteLevel" if step.get("use_regex", True) else "bytes"
+    return str(kind)

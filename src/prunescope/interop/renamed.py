@@ -1,8 +1,7 @@
 """How does a model that Meta, Mistral or torchtune has saved become transformers'? Renamed.
 
-Their tensors have other names, and the rows of a head's queries and keys another order
-(transformers/models/llama/convert_llama_weights_to_hf.py, `permute`; torchtune/models/
-convert_weights.py, `tune_to_hf`); the bits of each row stay as they are.
+Their tensors have other names (torchtune/models/convert_weights.py, `tune_to_hf`), and the rows of
+a head's queries and keys another order (`row_order`); the bits of each row stay as they are.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from prunescope.architecture import Model, Role, describe
+from prunescope.architecture.row_order import halves_from_pairs
 from prunescope.checkpoint import Checkpoint, TensorInfo
 from prunescope.checkpoint.dtypes import DTYPE_BITS
 from prunescope.checkpoint.runs import runs
@@ -49,13 +49,11 @@ class Reordered:
         for offset, data in runs(self.weights, tensor):
             whole[offset : offset + len(data)] = data
         width = len(whole) // tensor.shape[0]
-        at = 0
+        order = halves_from_pairs(head_dim)
         for head in range(0, tensor.shape[0], head_dim):
-            for half in (0, 1):
-                rows = range(head + half, head + head_dim, 2)
-                data = b"".join(whole[row * width : (row + 1) * width] for row in rows)
-                yield at, data
-                at += len(data)
+            rows = (head + row for row in order)
+            data = b"".join(whole[row * width : (row + 1) * width] for row in rows)
+            yield head * width, data
 
     def release(self) -> None:
         """See `WeightMap.release`."""

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from prunescope.analysis.verify import verify
 from prunescope.checkpoint import open_checkpoint
+from tests.support.gguf_families import folder_of, halved
 from tests.support.pruning import described, plan, prune_tiny, store_as_torch
 from tests.support.tiny import edit_json, tiny_folder, tiny_network
 from tests.support.verify import ENGINES, check, codes, pruned_pair, verified
@@ -56,6 +57,37 @@ def test_layers_that_differ_are_refused(tmp_path: Path) -> None:
         stock(pruned)
     assert codes(verified(pruned), "vllm", "warn") == {"layers_differ"}
     assert codes(verified(pruned), "llama.cpp", "warn") == {"deci_needed"}
+
+
+@pytest.mark.parametrize(
+    ("name", "even", "uneven"),
+    [
+        ("qwen2", "other_needed", "deci_needed"),
+        ("qwen3", "convert_gguf", "layers_differ"),
+        ("gemma2", "convert_gguf", "layers_differ"),
+        ("phi3", "other_needed", "deci_needed"),
+        ("mixtral", "convert_gguf", "layers_differ"),
+        ("qwen2_moe", "unfilled", "layers_differ"),
+        ("qwen3_moe", "convert_gguf", "layers_differ"),
+        ("phi3 partly rotated", "unfilled", "layers_differ"),
+    ],
+)
+def test_llama_cpp_takes_what_some_architecture_of_it_holds(
+    tmp_path: Path, name: str, even: str, uneven: str
+) -> None:
+    # What it holds in truth: tests/interop/test_gguf_in_llama_cpp.py.
+    whole = folder_of(name, tmp_path / "whole")
+    assert check(verified(whole), "llama.cpp").verdict == "pass"
+    for layers, expected in (((0, 4), even), ((1, 3), uneven)):
+        found = check(verified(halved(whole, tmp_path / f"{layers}", *layers)), "llama.cpp")
+        assert {f.code for f in found.findings} == {expected}
+        assert found.verdict == ("pass" if expected == "convert_gguf" else "warn")
+
+
+def test_llama_cpp_has_experts_in_every_layer(tmp_path: Path) -> None:
+    folder = folder_of("qwen3_moe", tmp_path, mlp_only_layers=[0, 2])
+    (found,) = check(verified(folder), "llama.cpp").findings
+    assert (found.verdict, found.code, found.layers) == ("warn", "no_experts", (0, 2))
 
 
 def test_layers_that_differ_load_with_the_code_beside_them(tmp_path: Path) -> None:

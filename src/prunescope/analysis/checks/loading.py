@@ -7,7 +7,7 @@ vLLM: its own Llama (`vllm/model_executor/models/llama.py`) builds every layer f
 transformers backend (`vllm/model_executor/models/transformers/base.py`) builds with the folder's
 code, and takes each layer's heads from `per_layer_config` (0.32, which the tests run).
 llama.cpp: architecture `llama` makes all layers of the first one's counts (`src/models/llama.cpp`),
-`deci` of arrays, one count a layer (`src/models/deci.cpp`).
+`deci` of arrays, one count a layer (`src/models/deci.cpp`); what others take, `llama_cpp` knows.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from prunescope.analysis.axes import Layout, stated_kinds, whole
 from prunescope.analysis.checks.check import Check, Finding, finding, judged
 from prunescope.analysis.checks.config import PICKLED
+from prunescope.analysis.llama_cpp import fit
 from prunescope.architecture.block_configs import NEMOTRON
 from prunescope.architecture.tables import form_of
 from prunescope.architecture.unstacked import STACKED
@@ -31,8 +32,6 @@ _FILES = (
 # LlamaConfig.validate_architecture and those like it; MistralConfig's, Qwen2Config's and
 # GemmaConfig's ask for nothing of the kind.
 _HEADS_DIVIDE = ("llama", "gemma2", "gemma3", "gemma3_text", "gpt_neox", "deepseek_v2")
-# What llama.cpp's `deci` computes: Llamas, but for the counts of each layer.
-_DECI = ("llama", "mistral", None)
 # Checks after which an engine computes something else, if it loads at all.
 _NEEDED = ("axes", "units", "grouping", "tensors", "config", "tied")
 
@@ -185,13 +184,24 @@ def _stacked(after: Layout) -> Iterator[Finding]:
 def _llama_cpp(after: Layout, uneven: list[Finding]) -> Iterator[Finding]:
     checkpoint = after.model.checkpoint
     architecture = checkpoint.config.get("model_type")
-    if checkpoint.format != "GGUF":
-        yield from (other := _names(after))
-        if other:
-            return
-        if uneven and architecture not in _DECI:
-            yield from uneven
-        else:
-            yield finding("warn", "deci_needed") if uneven else finding("pass", "convert_gguf")
-    elif uneven and architecture != "deci":
-        yield finding("warn", "not_deci", architecture=str(architecture))
+    if checkpoint.format == "GGUF":
+        if uneven and architecture != "deci":
+            yield finding("warn", "not_deci", architecture=str(architecture))
+        return
+    yield from (other := _names(after))
+    if other:
+        return
+    fitting = fit(after)
+    if fitting is not None and fitting.strange:
+        for layer in fitting.strange:
+            yield finding("warn", "no_experts", layer, usual=fitting.usual)
+    elif fitting is None or fitting.architecture is None:
+        unfilled = [] if fitting is None else [finding("warn", "unfilled", usual=fitting.usual)]
+        yield from uneven or unfilled or [finding("pass", "convert_gguf")]
+    elif uneven:
+        yield finding("warn", "deci_needed", architecture=fitting.architecture)
+    elif fitting.architecture != fitting.usual:
+        usual, needed = fitting.usual, fitting.architecture
+        yield finding("warn", "other_needed", usual=usual, architecture=needed)
+    else:
+        yield finding("pass", "convert_gguf")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from prunescope.analysis.trace.decoding import WORDS, Decode, plain_words, quantised, values_of
 from prunescope.architecture import Model, Role
+from prunescope.architecture.row_order import halves_from_pairs
 from prunescope.checkpoint import TensorInfo
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import CheckpointError
@@ -134,16 +135,16 @@ def in_wide_words(matrix: Matrix) -> Matrix | None:
 
 
 def _metas_order(info: TensorInfo, rows: int, head_dim: int | None) -> Array:
-    """Where each row is: Meta lays the halves of a head's rows between each other, and llama.cpp
-    and torchtune after it (transformers/models/llama/convert_llama_weights_to_hf.py)."""
+    """Where each row is."""
     if not head_dim:
         raise CheckpointError(
             info.file,
             f"tensor {info.name!r} has its rows in Meta's order, and no config.json or params.json "
             "beside it says how many make a head",
         )
-    if head_dim % 2 or rows % head_dim:
+    if head_dim % 2 or not rows or rows % head_dim:
         raise CheckpointError(
             info.file, f"tensor {info.name!r}: {rows} rows are not whole heads of {head_dim}"
         )
-    return np.arange(rows).reshape(-1, head_dim // 2, 2).swapaxes(1, 2).reshape(-1)
+    order: Array = np.add.outer(np.arange(0, rows, head_dim), halves_from_pairs(head_dim))
+    return order.reshape(-1)

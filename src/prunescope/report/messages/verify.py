@@ -278,8 +278,21 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "loads it after convert_hf_to_gguf.py",
     ),
     "why_deci_needed": (
-        "各层不同, 需要写成架构为 deci 的 GGUF",
-        "layers differ: it needs a GGUF of architecture deci",
+        "各层不同, 需要写成架构为 {architecture} 的 GGUF",
+        "layers differ: it needs a GGUF of architecture {architecture}",
+    ),
+    "why_other_needed": (
+        "各头的总宽度不等于隐藏维度, 其 {usual} 无法加载: 需要写成架构为 {architecture} 的 GGUF",
+        "its heads do not fill the hidden size, as its {usual} wants: it needs a GGUF of "
+        "architecture {architecture}",
+    ),
+    "why_unfilled": (
+        "各头的总宽度不等于隐藏维度, 其 {usual} 无法加载",
+        "its heads do not fill the hidden size, as its {usual} wants",
+    ),
+    "why_no_experts": (
+        "没有专家, 而其 {usual} 每层都有",
+        "no experts, which its {usual} has in every layer",
     ),
     "why_stacked": (
         "各专家像 transformers 内存中那样叠放: 先运行 prunescope convert",
