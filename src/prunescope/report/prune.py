@@ -76,12 +76,14 @@ def print_plan(
 
 
 def _method(plan: PruningPlan) -> str:
-    if plan.structure == "layer":
-        size = f" ({plan.examples} × {plan.example_length})" if plan.is_calibrated else ""
-        return f"{plan.depth_by}{size}"
-    method: str = plan.importance
-    if method == "taylor":
-        method = f"taylor ({plan.taylor}, {plan.examples} × {plan.example_length})"
+    windows = [f"{plan.examples} × {plan.example_length}"] if plan.is_calibrated else []
+    is_layers = plan.structure == "layer"
+    form = [plan.taylor] if plan.importance == "taylor" and not is_layers else []
+    method: str = plan.depth_by if is_layers else plan.importance
+    if form or windows:
+        method += f" ({', '.join([*form, *windows])})"
+    if is_layers:
+        return method
     if plan.importance != "random":
         method += f", grouping={plan.grouping}"
     return method + (f", steps={plan.steps}" if plan.steps > 1 else "")
