@@ -41,9 +41,9 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "report_on_front": ("在前沿上", "on the front"),
     "report_by_layer": ("各层稀疏度", "Sparsity of each layer"),
     "report_by_layer_caption": (
-        "每层移除的参数占原来的比例; 虚线为整个模型的值。",
+        "每层移除的参数占原来的比例; 虚线为整个模型的值, 若给出目标则另有一条。",
         "The share of each layer's parameters that was removed; the dashed line is the whole "
-        "model's.",
+        "model's, a second one the target where one was given.",
     ),
     "report_target": ("目标稀疏度 ({p:.1f}%)", "Target Sparsity ({p:.1f}%)"),
     "report_heat": ("模块 × 层", "Module × layer"),
@@ -53,9 +53,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "report_kept_title": ("保留的头与通道", "Heads and channels kept"),
     "report_kept_by": (
-        "依据: {source}。每行一层, 每格一个单元 (单元多时为一段): 着色为保留, × 为移除。",
-        "By {source}. One row a layer, one cell a unit, or a stretch where there are many: "
-        "filled is kept, × is gone.",
+        "依据: {source}。每行一层, 每格一个单元 (单元多时为一段, 保留越少颜色越浅): 着色为保留, "
+        "× 为移除。",
+        "By {source}. One row a layer, one cell a unit: filled is kept, × is gone. Where there "
+        "are many, a cell is a stretch, the paler the fewer of it were kept.",
     ),
     "report_kept_unknown": (
         "没有 pruning.json, 也未读取权重 (--trace): 已剪枝层保留了哪些单元未知。",
