@@ -61,7 +61,7 @@ def test_help_has_an_example_of_a_command(
 ) -> None:
     code, out, _ = call(capsys, "--help", language=language)
     assert code == 0
-    assert "prunescope report Llama-3-8B-Instruct" in " ".join(out.split())
+    assert "prunescope report models/SmolLM2-135M-Instruct" in " ".join(out.split())
 
 
 def test_the_command_in_the_report_can_be_typed_again(

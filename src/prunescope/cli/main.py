@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 from prunescope import __version__
+from prunescope.cli.help_text import DEMO, PRUNED, fitting_help
 from prunescope.cli.run import language_option, run
 from prunescope.report.messages import Messages
 
@@ -29,15 +30,15 @@ COMMANDS = {
 
 
 # What a newcomer does first: the sentence's key, the command line.
-_DEMO = "models/SmolLM2-135M-Instruct"
 FIRST_STEPS = (
-    ("first_model", f"prunescope demo-model {_DEMO}"),
+    ("first_model", f"prunescope demo-model {DEMO}"),
     (
         "first_prune",
-        f"prunescope prune --base_model {_DEMO} --pruning_ratio 0.25 \\\n"
-        "      --block_attention_layer_end 27 --block_mlp_layer_end 27 --save_model",
+        f"prunescope prune --base_model {DEMO} \\\n"
+        "      --pruning_ratio 0.25 --save_model \\\n"
+        "      --block_attention_layer_end 27 --block_mlp_layer_end 27",
     ),
-    ("first_look", f"prunescope analyze {_DEMO} prune_log/llama_prune"),
+    ("first_look", f"prunescope analyze {DEMO} {PRUNED}"),
 )
 
 
@@ -58,8 +59,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
         if name not in COMMANDS:
             return None
-        command: click.Command = import_module(COMMANDS[name]).subcommand(self._say)
-        return command
+        return fitting_help(import_module(COMMANDS[name]).subcommand(self._say))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """What to do first, then everything that can be done."""

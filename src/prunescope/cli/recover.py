@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from prunescope.cli.help_text import DEMO, PRUNED, help_text
 from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
@@ -19,13 +20,13 @@ _ALL = "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj"
 def subcommand(say: Messages) -> click.Command:
     """`prunescope recover MODEL --output DIR`."""
     example = (
-        "prunescope recover prune_log/llama_prune --output models/recovered --text alpaca "
-        "--teacher Llama-3-8B-Instruct"
+        f"prunescope recover {PRUNED} --output models/recovered \\\n"
+        f"      --teacher {DEMO} --max-steps 20"
     )
     whole, rate = click.IntRange(min=1), click.FloatRange(min=0, min_open=True)
     share = click.FloatRange(0, 1, max_open=True)
 
-    @click.command("recover", help=say("help_recover", example=example))
+    @click.command("recover", help=help_text(say, "help_recover", example))
     @click.argument("model")
     @click.option("--output", "folder", required=True, type=click.Path(path_type=Path),
                   help=say("help_recover_output"))  # fmt: skip

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.analysis.devices import devices
+from prunescope.cli.help_text import DEMO, PRUNED, help_text
 from prunescope.cli.output import check_file
 from prunescope.cli.run import language_option
 from prunescope.cli.verify import half_open, weights_reader
@@ -49,10 +50,10 @@ class _Asked:
 
 def subcommand(say: Messages) -> click.Command:
     """`prunescope report ORIGINAL PRUNED [PRUNED2 ...]`."""
-    example = "prunescope report Llama-3-8B-Instruct prune_log/llama_prune -o report.html"
+    example = f"prunescope report {DEMO} {PRUNED} \\\n      --trace -o report.html"
     path = click.Path(path_type=Path)
 
-    @click.command("report", help=say("help_report", example=example))
+    @click.command("report", help=help_text(say, "help_report", example))
     @click.argument("original")
     @click.argument("pruned", nargs=-1, required=True)
     @click.option("--output", "-o", default=DEFAULT_OUTPUT, show_default=True, type=path,
@@ -67,7 +68,8 @@ def subcommand(say: Messages) -> click.Command:
                   help=say("help_context"))  # fmt: skip
     @click.option("--batch", default=1, show_default=True, type=click.IntRange(min=1),
                   help=say("help_batch"))  # fmt: skip
-    @click.option("--device", type=click.Choice(list(devices())), help=say("help_cost_device"))
+    @click.option("--device", type=click.Choice(list(devices())), metavar="NAME",
+                  help=say("help_cost_device", names=", ".join(devices())))  # fmt: skip
     @click.option("--quiet", is_flag=True, help=say("help_quiet"))
     @language_option(say)
     def command(

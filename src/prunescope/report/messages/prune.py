@@ -110,9 +110,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "embedded_text": ("内置评测文本", "embedded evaluation text"),
     "measuring_perplexity": ("计算困惑度", "Measuring perplexity"),
     "help_prune": (
-        "结构化剪枝 (LLM-Pruner 方法): 整组移除 GQA 头与 MLP 通道。\n\n示例: {example}",
-        "Structured pruning (LLM-Pruner's method): whole GQA groups and MLP channels are "
-        "removed.\n\nExample: {example}",
+        "剪枝: 移除注意力头, 通道, 隐藏维度或层。\n\n"
+        "结构化剪枝 (LLM-Pruner 方法); 除非另有选择, 移除整组 GQA 头与 MLP 通道。",
+        "Prune: remove heads, channels, hidden columns or layers.\n\n"
+        "Structured pruning, by LLM-Pruner's method; unless options say otherwise, whole GQA "
+        "groups and MLP channels are removed.",
     ),
     "help_base_model": ("原始模型目录", "folder of the model to prune"),
     "help_pruning_ratio": (

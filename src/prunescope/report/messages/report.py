@@ -107,10 +107,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "report_hashing": ("计算 SHA-256", "Computing SHA-256"),
     "report_written": ("报告已保存到: {path}", "Report written to {path}"),
     "help_report": (
-        "将分析, 验证与开销写成一个独立的 HTML 文件; 一个原始模型, 一个或多个剪枝后模型。"
-        "无需网络即可打开。\n\n示例: {example}",
-        "Write analysis, verification and costs as one self-contained HTML file: an original and "
-        "one or more pruned models. It opens without a network.\n\nExample: {example}",
+        "将分析, 验证与开销写成一个 HTML 文件。\n\n"
+        "一个原始模型, 一个或多个剪枝后模型; 文件独立完整, 无需网络即可打开。",
+        "Write analysis, checks and costs as one HTML page.\n\n"
+        "Of an original and one or more pruned models. The file needs no other and no network.",
     ),
     "help_report_output": ("HTML 文件的路径", "where to write the HTML file"),
     "help_report_eval": (
