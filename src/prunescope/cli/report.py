@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.analysis.devices import devices
+from prunescope.cli.analyze import WIDTHS
 from prunescope.cli.help_text import DEMO, PRUNED, help_text
 from prunescope.cli.output import check_file
 from prunescope.cli.run import language_option
@@ -36,6 +37,8 @@ class _Asked:
     """The options, by their names."""
 
     output: Path
+    plot: Path | None
+    plot_width: str
     evaluations: tuple[Path, ...]
     trace: bool
     weights: bool
@@ -58,6 +61,9 @@ def subcommand(say: Messages) -> click.Command:
     @click.argument("pruned", nargs=-1, required=True)
     @click.option("--output", "-o", default=DEFAULT_OUTPUT, show_default=True, type=path,
                   help=say("help_report_output"))  # fmt: skip
+    @click.option("--plot", type=path, help=say("help_plot_one"))
+    @click.option("--plot-width", default="double", show_default=True,
+                  type=click.Choice(WIDTHS), help=say("help_plot_width"))  # fmt: skip
     @click.option("--eval", "evaluations", multiple=True, type=path, help=say("help_report_eval"))
     @click.option("--trace", is_flag=True, help=say("help_report_trace"))
     @click.option("--weights", is_flag=True, help=say("help_weights"))
@@ -90,6 +96,8 @@ def _report(say: Messages, original: str, pruned: Sequence[str], asked: _Asked) 
     if asked.output.suffix.lower() not in SUFFIXES:
         raise PrunescopeError(f"{asked.output}: a report ends in {', '.join(SUFFIXES)}")
     check_file(asked.output)
+    if asked.plot is not None:
+        _check_plot(asked.plot, pruned)
     from prunescope.analysis.evaluation_file import match, read_evaluations
     from prunescope.analysis.overview import overview
     from prunescope.checkpoint import open_checkpoint
@@ -98,12 +106,27 @@ def _report(say: Messages, original: str, pruned: Sequence[str], asked: _Asked) 
 
     measured = [one for path in asked.evaluations for one in read_evaluations(path)]
     models = [open_checkpoint(path) for path in (original, *pruned)]
+    if asked.plot is not None:
+        check_file(asked.plot, *models)
     matched, others = match(measured, [one.path for one in models])
     found = overview(models[0], models[1:], _question(say, asked, matched))
     files = _files(say, models, asked)
     command = _command([one.path for one in models], asked)
     write_page(page(found, files, others, command, _versions()), asked.output, say.language)
     click.echo(say("report_written", path=asked.output))
+    if asked.plot is not None:
+        from prunescope.report.plot import plot_sparsity
+
+        plot_sparsity(found.models[0].comparison, asked.plot, say, asked.plot_width)
+        click.echo(say("plot_written", path=asked.plot))
+
+
+def _check_plot(path: Path, pruned: Sequence[str]) -> None:
+    from prunescope.report.plot import check_plot
+
+    if len(pruned) > 1:
+        raise click.UsageError("--plot draws one pruned model: name one, or plot each with analyze")
+    check_plot(path)
 
 
 def _question(say: Messages, asked: _Asked, matched: dict[str, Evaluated]) -> Question:
@@ -150,6 +173,8 @@ def _command(paths: Sequence[str], asked: _Asked) -> str:
         words += [] if value is None else [name, str(value)]
     words += [word for path in asked.evaluations for word in ("--eval", str(path))]
     words += [f"--{name}" for name in ("trace", "weights", "sha256") if getattr(asked, name)]
+    if asked.plot is not None:
+        words += ["--plot", str(asked.plot), "--plot-width", asked.plot_width]
     return shlex.join([*words, "--output", str(asked.output)])
 
 

@@ -105,6 +105,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Charts, sorting and filtering need JavaScript; the tables do not.",
     ),
     "report_hashing": ("计算 SHA-256", "Computing SHA-256"),
+    "help_plot_one": (
+        "将每层与每个投影的稀疏度画成图 (.png, .svg, .pdf); 仅限一个剪枝后模型",
+        "draw the sparsity of each layer and projection to this file (.png, .svg, .pdf); of one "
+        "pruned model",
+    ),
     "report_written": ("报告已保存到: {path}", "Report written to {path}"),
     "help_report": (
         "将分析, 验证与开销写成一个 HTML 文件。\n\n"
