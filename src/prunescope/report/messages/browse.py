@@ -6,6 +6,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Browse a checkpoint, or a pruned one beside its original.\n\n"
         "A tree of layers and modules, to search and to sort by sparsity.",
     ),
+    "browse_kept": ("{space}: 保留 {n:,}/{of:,}", "{space}: {n:,} of {of:,} kept"),
     "browse_quit": ("退出", "Quit"),
     "browse_search": ("搜索", "Search"),
     "browse_sort": ("按稀疏度排序", "Sort by sparsity"),
