@@ -256,5 +256,18 @@ def test_a_newcomer_sees_what_to_do_first(tmp_path: Path, language: str, title: 
     assert all(code in lines[-1] for code in ("0", "1", "2", "130"))
 
 
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["analyse"], "no such command 'analyse': did you mean analyze?"),
+        (["foo"], "no such command 'foo': prunescope --help lists all"),
+        (["analyze", "a"], "Missing argument 'PRUNED'. See  python -m prunescope analyze --help"),
+    ],
+)
+def test_a_slip_is_answered_by_where_to_look(tmp_path: Path, words: list[str], error: str) -> None:
+    done = prunescope(*words, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {error}\n")
+
+
 def test_help_says_the_same_to_those_who_ask(tmp_path: Path) -> None:
     assert prunescope("--help", cwd=tmp_path).stdout == prunescope(cwd=tmp_path).stdout

@@ -20,9 +20,9 @@ def subcommand(say: Messages) -> click.Command:
     whole = click.IntRange(min=1)
 
     @click.command("eval", help=help_text(say, "help_eval", example))
-    @click.argument("model")
-    @click.option("--original", help=say("help_eval_original"))
-    @click.option("--text", help=say("help_eval_text"))
+    @click.argument("model", type=click.Path())
+    @click.option("--original", type=click.Path(), help=say("help_eval_original"))
+    @click.option("--text", type=click.Path(), help=say("help_eval_text"))
     @click.option("--window", default=1024, show_default=True, type=click.IntRange(min=2),
                   help=say("help_window"))  # fmt: skip
     @click.option("--stride", default=512, show_default=True, type=whole, help=say("help_stride"))

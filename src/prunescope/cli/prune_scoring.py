@@ -36,7 +36,7 @@ def scoring_options(say: Messages, importance: Importance) -> list[Callable[[Any
                help=say("help_taylor")),
         option("--num_examples", default=10, type=click.IntRange(min=1),
                help=say("help_num_examples")),
-        option("--calibration", help=say("help_calibration")),
+        option("--calibration", type=click.Path(), help=say("help_calibration")),
         option("--calibration_seq_len", default=64, type=click.IntRange(min=2),
                help=say("help_calibration_len")),
         option("--device", help=say("help_device")),

@@ -57,8 +57,8 @@ def subcommand(say: Messages) -> click.Command:
     path = click.Path(path_type=Path)
 
     @click.command("report", help=help_text(say, "help_report", example))
-    @click.argument("original")
-    @click.argument("pruned", nargs=-1, required=True)
+    @click.argument("original", type=click.Path())
+    @click.argument("pruned", nargs=-1, required=True, type=click.Path())
     @click.option("--output", "-o", default=DEFAULT_OUTPUT, show_default=True, type=path,
                   help=say("help_report_output"))  # fmt: skip
     @click.option("--plot", type=path, help=say("help_plot_one"))

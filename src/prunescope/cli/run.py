@@ -41,6 +41,9 @@ def run(
     try:
         with _stopped_tidily():
             code = fitting_help(build(say)).main(words, standalone_mode=False)
+    except click.MissingParameter as err:
+        program = err.ctx.command_path if err.ctx else "prunescope"
+        code = fail(say, f"{err.format_message()} See  {program} --help")
     except click.ClickException as err:
         code = fail(say, err.format_message())
     except PrunescopeError as err:
