@@ -36,12 +36,22 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "prune_together": (
         "{kind} 层 {layers}: 跨层统一排序, 共移除 {n}/{total} 个单元, 每层至少保留 {floor}",
         "{kind} of layers {layers}: {n} of {total} units removed in one ranking across layers; "
-        "each keeps a share of {floor} at least",
+        "each keeps at least {floor} of its units",
     ),
     "prune_knapsack": (
         "{kind} 层 {layers}: 在预算内按得分精确分配, 使损失的得分总和最小, 每层至少保留 {floor}",
-        "{kind} of layers {layers}: shared out exactly by score within the budget: the least score "
-        "is lost; each keeps a share of {floor} at least",
+        "{kind} of layers {layers}: units chosen by score, so that within the budget the least "
+        "score is lost (exactly); each layer keeps at least {floor} of its units",
+    ),
+    "budget_sparsity": ("预算: 稀疏度至少 {value}", "Budget: sparsity of at least {value}"),
+    "budget_parameters": (
+        "预算: 至多 {value:,.0f} 参数",
+        "Budget: at most {value:,.0f} parameters",
+    ),
+    "budget_memory": (
+        "预算: 权重与 KV 缓存至多 {value:,.0f} 字节 ({batch} 个序列, 各 {context:,} 个词元)",
+        "Budget: at most {value:,.0f} bytes of weights and KV cache ({batch} sequence(s) of "
+        "{context:,} tokens)",
     ),
     "prune_planned": (
         "预计剪枝后: {n:,} 参数 (稀疏度 {s:.4f})",
