@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from prunescope.cli.help_text import DEMO, PRUNED, help_text
+from prunescope.cli.help_text import PRUNED, help_text
 from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
@@ -21,7 +21,7 @@ def subcommand(say: Messages) -> click.Command:
     """`prunescope recover MODEL --output DIR`."""
     example = (
         f"prunescope recover {PRUNED} --output models/recovered \\\n"
-        f"      --teacher {DEMO} --max-steps 20"
+        "      --max-steps 20 --batch-size 4 --cutoff 128 --learning-rate 2e-3"
     )
     whole, rate = click.IntRange(min=1), click.FloatRange(min=0, min_open=True)
     share = click.FloatRange(0, 1, max_open=True)
