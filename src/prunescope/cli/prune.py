@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.given import given
+from prunescope.cli.help_text import DEMO, help_text
 from prunescope.cli.output import check_file
 from prunescope.cli.prune_options import check, options, plan_of
 from prunescope.cli.prune_save import check_format, log_folder, save
@@ -33,9 +34,11 @@ if TYPE_CHECKING:
 def script(say: Messages) -> click.Command:
     """The mission's `llama3.py`."""
     example = (
-        "python llama3.py --pruning_ratio 0.25 --base_model Llama-3-8B-Instruct --block_wise "
-        "--block_mlp_layer_start 3 --block_mlp_layer_end 30 --block_attention_layer_start 3 "
-        "--block_attention_layer_end 30 --pruner_type taylor --save_model"
+        f"python llama3.py --base_model {DEMO} \\\n"
+        "      --pruning_ratio 0.25 --block_wise \\\n"
+        "      --block_mlp_layer_start 3 --block_mlp_layer_end 27 \\\n"
+        "      --block_attention_layer_start 3 --block_attention_layer_end 27 \\\n"
+        "      --pruner_type taylor --save_model"
     )
     return _command(say, "llama3.py", example, ("bin", "l2", 64, "uniform"), is_script=True)
 
@@ -43,9 +46,9 @@ def script(say: Messages) -> click.Command:
 def subcommand(say: Messages) -> click.Command:
     """`prunescope prune`: the same options; by default it scores and shares by what keeps more."""
     example = (
-        "prunescope prune --base_model Llama-3-8B-Instruct --pruning_ratio 0.25 "
-        "--block_mlp_layer_start 3 --block_mlp_layer_end 30 --block_attention_layer_start 3 "
-        "--block_attention_layer_end 30 --save_model"
+        f"prunescope prune --base_model {DEMO} \\\n"
+        "      --pruning_ratio 0.25 --save_model \\\n"
+        "      --block_attention_layer_end 27 --block_mlp_layer_end 27"
     )
     return _command(say, "prune", example, ("hf", "taylor", 128, "auto"), is_script=False)
 
@@ -57,7 +60,7 @@ def _command(
     defaults: tuple[Format, Importance, int, str],
     is_script: bool,
 ) -> click.Command:
-    @click.command(name, help=say("help_prune", example=example))
+    @click.command(name, help=help_text(say, "help_prune", example))
     @options(say, *defaults)
     @language_option(say)
     @click.pass_context

@@ -43,7 +43,7 @@ def scoring_options(
                help=say("help_taylor")),
         option("--num_examples", default=10, type=click.IntRange(min=1),
                help=say("help_num_examples")),
-        option("--calibration", help=say("help_calibration")),
+        option("--calibration", type=click.Path(), help=say("help_calibration")),
         option("--calibration_seq_len", default=length, type=click.IntRange(min=2),
                help=say("help_calibration_len")),
         option("--device", help=say("help_device")),

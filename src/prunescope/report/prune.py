@@ -25,6 +25,15 @@ _OTHERS = {
 }
 
 
+# As the other lines of a plan call them.
+_KINDS = {"attention": "Attention", "mlp": "MLP"}
+_BUDGETS = {
+    "sparsity": "budget_sparsity",
+    "parameters": "budget_parameters",
+    "memory": "budget_memory",
+}
+
+
 def print_model(model: Model, screen: Screen, say: Messages) -> None:
     """Which model is pruned."""
     screen.section(say("prune_plan"))
@@ -44,6 +53,10 @@ def print_plan(
     print_model(model, screen, say)
     screen.line(say("prune_method", method=_method(plan), device=device))
 
+    if plan.budget is not None:
+        budget = {"value": plan.budget.value, "batch": plan.budget.batch}
+        screen.line(say(_BUDGETS[plan.budget.of], context=plan.budget.context, **budget))
+
     def figures(target: Target) -> tuple[str, int, int]:
         return target.group.kind, target.remove, target.group.units
 
@@ -57,7 +70,13 @@ def print_plan(
         same = [target for target in together if target.group.kind == kind]
         layers = layer_ranges(sorted(t.group.layer or 0 for t in same))
         n, total = sum(t.remove for t in same), sum(t.group.units for t in same)
-        values = {"kind": kind, "layers": layers, "n": n, "total": total, "floor": plan.floor}
+        values = {
+            "kind": _KINDS.get(kind, kind),
+            "layers": layers,
+            "n": n,
+            "total": total,
+            "floor": plan.floor,
+        }
         screen.line(say("prune_knapsack" if plan.knapsack else "prune_together", **values))
     alone = sorted((t for t in targets if t not in together), key=figures)
     for (kind, remove, units), group in groupby(alone, key=figures):
