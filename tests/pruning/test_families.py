@@ -44,7 +44,9 @@ def test_what_is_left_computes_as_transformers_does(name: str, tmp_path: Path) -
         assert torch.equal(prunescope.load(tmp_path / "pruned")(IDS).logits, theirs(IDS).logits)
     assert (theirs.config.num_attention_heads, theirs.config.num_key_value_heads) == (2, 1)
     found = verify(open_checkpoint(tmp_path / "pruned"), open_checkpoint(original))
-    assert [check.name for check in found.checks if check.verdict in ("warn", "fail")] == []
+    # llama.cpp's own Qwen2 has heads of hidden size / heads: it is written as a Llama instead.
+    noted = {check.name for check in found.checks if check.verdict in ("warn", "fail")}
+    assert noted == ({"llama.cpp"} if name == "qwen2" else set())
 
 
 @pytest.mark.parametrize("name", ["phi", "gpt2", "cohere", "bert", "mamba", "t5", "deepseek_v3"])
