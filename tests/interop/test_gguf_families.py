@@ -315,6 +315,11 @@ def test_layers_that_differ_are_to_be_padded_where_llama_cpp_takes_one_shape(
         ("gemma2", {"query_pre_attn_scalar": -1}, "query_pre_attn_scalar is -1"),
         ("phi3", {"sliding_window": "wide"}, "sliding_window is 'wide'"),
         (
+            "qwen3",
+            {"rope_parameters": {"partial_rotary_factor": 0.5}},
+            "qwen3 rotates all rows of a head",
+        ),
+        (
             "phi3",
             {"rope_parameters": {"partial_rotary_factor": 2.0}},
             "does not tell how many rows are rotated",
