@@ -19,6 +19,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 import prunescope
+from prunescope.cli.help_text import Context
 from prunescope.cli.main import COMMANDS, group
 from prunescope.report.messages import LANGUAGES, Messages
 
@@ -75,7 +76,7 @@ def _command(name: str) -> str:
         root = group(Messages(language))
         command = root.get_command(click.Context(root), name)
         assert command is not None
-        context = click.Context(command, info_name=f"prunescope {name}", terminal_width=88)
+        context = Context(command, info_name=f"prunescope {name}", terminal_width=88)
         parts.append(f"```text\n{command.get_help(context)}\n```")
     return "\n\n".join(parts) + "\n"
 

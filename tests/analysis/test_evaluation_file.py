@@ -31,8 +31,8 @@ FULL = {
             "perplexity": {"value": 81.5, "windows": 3},
             "tasks": [{"task": "arc_easy", "metric": "acc", "value": 0.5, "stderr": None}],
             "speed": {
-                "prefill_tokens_per_second": 900.0,
-                "decode_tokens_per_second": 20,
+                "prefill_tokens_per_second": [900.0, 700.0, 950.0],
+                "decode_tokens_per_second": [19.0, 21.0],
                 "peak_bytes": 4096,
             },
         }
@@ -57,6 +57,19 @@ def test_every_figure_is_read(tmp_path: Path) -> None:
             (TaskFigure("arc_easy", "acc", 0.5),),
         ),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("said", "understood"),
+    [(20, 20.0), ([3, "many", None, 1.0], 2.0), ([], None), ([[1]], None), ("fast", None)],
+)
+def test_a_speed_is_the_median_of_what_runs_are_there(
+    tmp_path: Path, said: object, understood: float | None
+) -> None:
+    model = {"path": "a", "speed": {"decode_tokens_per_second": said}}
+    (found,) = read(tmp_path, {"schema": "prunescope.eval/1", "models": [model]})
+    assert found.decode == understood
+    assert found.prefill is None
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from prunescope.cli.main import COMMANDS
 from tests.support.scripts import environment
 
 PROGRAM = Path(sys.executable).with_name("prunescope")
@@ -54,6 +55,25 @@ def test_bash_completes_commands_options_and_choices(
     )  # fmt: skip
     assert done.stderr == ""
     assert done.stdout.split() == expected
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(name for name in COMMANDS if name not in ("prune", "demo-model")),
+        "eval m --original",
+        "eval m --text",
+        "recover m --teacher",
+        "prune --base_model",
+    ],
+)
+def test_a_model_or_file_completes_as_a_path(tmp_path: Path, words: str) -> None:
+    line = f"prunescope {words} mod"
+    said = completed(
+        tmp_path, _PRUNESCOPE_COMPLETE="bash_complete", COMP_WORDS=line,
+        COMP_CWORD=str(len(line.split()) - 1),
+    )  # fmt: skip
+    assert said == "file,mod\n"
 
 
 def test_zsh_and_fish_are_told_what_a_command_does(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from prunescope.analysis.devices import devices
+from prunescope.analysis.evaluation_file import read_evaluations
 from prunescope.data.sources import Documents
 from prunescope.evaluation.run import Asked, Evaluation, Roofline, Sliding
 from prunescope.evaluation.sliding import TextPerplexity
@@ -61,6 +62,14 @@ def test_json_has_every_run() -> None:
     assert (a["speed"]["peak_bytes"], b["speed"]["peak_bytes"]) == (3 << 30, None)
     assert b["roofline"]["decode_tokens_per_second"] == 360.0
     assert b["generations"] == [{"prompt": "Water", "text": "Water is\n\x1b[2J"}]
+
+
+def test_the_report_reads_what_the_command_writes(tmp_path: Path) -> None:
+    (tmp_path / "eval.json").write_text(evaluations_json(FOUND, ASKED, "cpu"), "utf-8")
+    a, b = read_evaluations(tmp_path / "eval.json")
+    assert (a.path, a.perplexity, a.text, a.device) == ("a", 20.0, "embedded", "cpu")
+    # Of 200, 400, 100 and of 10, 5, 2.5.
+    assert (a.prefill, a.decode, a.peak_bytes, b.peak_bytes) == (200.0, 5.0, 3 << 30, None)
 
 
 def test_a_perplexity_that_is_no_number_is_a_string() -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import click
 import pytest
+from rich.cells import cell_len
 
 from prunescope.cli import analyze, prune, size
+from prunescope.cli.help_text import DEMO, PRUNED, Context
 from prunescope.cli.main import COMMANDS, FIRST_STEPS, group
 from prunescope.cli.run import run
 from prunescope.report.messages import LANGUAGES, Language, Messages
@@ -170,9 +172,9 @@ def parsed(words: list[str]) -> click.Context:
 
 def example(text: str | None) -> list[str]:
     """The words of the example that a help text ends with."""
-    found = re.search(r"(?:Example|示例): (.+)\Z", text or "", re.DOTALL)
+    found = re.search(r"(?:Example|示例):\n  (.+)\Z", text or "", re.DOTALL)
     assert found is not None
-    return shlex.split(found[1])
+    return shlex.split(found[1].replace("\\\n", ""))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -185,6 +187,38 @@ def test_every_help_has_an_example_that_parses(name: str, language: Language) ->
 
     assert (program, words[0]) == ("prunescope", name)
     assert parsed(words).command.name == name
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_fits_a_terminal_and_its_example_can_be_copied(name: str, language: Language) -> None:
+    root = group(Messages(language))
+    command = root.get_command(click.Context(root), name)
+    assert command is not None
+    shown = command.get_help(Context(command, info_name=f"prunescope {name}", terminal_width=80))
+
+    assert [line for line in shown.splitlines() if cell_len(line) > 80] == []
+    # A line broken by wrapping would be two commands.
+    lines = re.search(r"(?:Example|示例):\n((?:    .+\n)+)", shown)
+    assert lines is not None
+    words = shlex.split(lines[1].replace("\\\n", ""))
+    assert words == example(command.help)
+    # What it reads is there after the first steps.
+    read = {word for word in words if "/" in word} - {PRUNED, "models/recovered"}
+    assert read <= {DEMO, "models/pruned.gguf"}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_command_is_introduced_by_a_whole_sentence(language: Language) -> None:
+    root = group(Messages(language))
+    shown = root.get_help(Context(root, info_name="prunescope", terminal_width=80))
+
+    introduced = shown.split("Commands:\n")[1].splitlines()[: len(COMMANDS)]
+    assert [line.split()[0] for line in introduced] == list(COMMANDS)
+    for line in introduced:
+        assert line.endswith((".", "。"))
+        assert not line.endswith("...")
+        assert cell_len(line) <= 80
 
 
 @pytest.mark.parametrize(
@@ -220,6 +254,19 @@ def test_a_newcomer_sees_what_to_do_first(tmp_path: Path, language: str, title: 
         assert program == "prunescope"
         assert parsed(words)
     assert all(code in lines[-1] for code in ("0", "1", "2", "130"))
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["analyse"], "no such command 'analyse': did you mean analyze?"),
+        (["foo"], "no such command 'foo': prunescope --help lists all"),
+        (["analyze", "a"], "Missing argument 'PRUNED'. See  python -m prunescope analyze --help"),
+    ],
+)
+def test_a_slip_is_answered_by_where_to_look(tmp_path: Path, words: list[str], error: str) -> None:
+    done = prunescope(*words, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {error}\n")
 
 
 def test_help_says_the_same_to_those_who_ask(tmp_path: Path) -> None:

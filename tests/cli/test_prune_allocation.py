@@ -43,7 +43,8 @@ def test_under_a_budget_the_command_loses_the_least_score(
         for each in ("uniform", "global")
     ]
     assert by_default["plan"]["knapsack"] is True
-    assert "mlp of layers 1-4: shared out exactly by score" in by_default["said"]
+    assert "Budget: sparsity of at least 0.2\n" in by_default["said"]
+    assert "MLP of layers 1-4: units chosen by score, so that within" in by_default["said"]
     for record in (by_default, *others):
         counts = record["parameters"]
         assert 1 - counts["pruned"] / counts["original"] >= 0.2

@@ -97,7 +97,7 @@ def test_help_has_the_missions_command_and_every_option(
     for language, word in (("zh", "示例:"), ("en", "Example:")):
         assert call("--help", "--lang", language) == 0
         text = " ".join(capsys.readouterr().out.split())
-        assert f"{word} python llama3.py --pruning_ratio 0.25" in text
+        assert f"{word} python llama3.py --base_model models/SmolLM2-135M-Instruct" in text
         for option in (
             "base_model", "save_ckpt_log_name", "pruning_ratio", "pruner_type", "taylor",
             "grouping_strategy", "block_wise", "channel_wise", "layer_wise", "layer",

@@ -26,13 +26,15 @@ def saved(folder: Path, name: str) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("measure", [("--taylor", "param_mix"), ("--pruner_type", "flap")])
 def test_saved_scores_give_what_a_new_measurement_gives(
-    here: Path, measure: tuple[str, ...]
+    here: Path, capsys: pytest.CaptureFixture[str], measure: tuple[str, ...]
 ) -> None:
     assert call(*TAYLOR, *measure, "--save_scores", "all.safetensors", "--seed", "7") == 0
     again = (*TAYLOR, *measure, "--save_model", "--pruning_ratio", "0.25")
     # Examples and seed are the file's.
     reused = ("--scores", "all.safetensors", "--num_examples", "9")
+    capsys.readouterr()
     assert call(*again, *reused, "--save_ckpt_log_name", "reused") == 0
+    assert "3 × 64" in capsys.readouterr().out
     assert call(*again, "--seed", "7", "--save_ckpt_log_name", "measured") == 0
     assert saved(here, "reused") == saved(here, "measured")
 

@@ -55,7 +55,7 @@ def lines_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
         ),
         (
             (*RANGES, "--global_pruning"),
-            "mlp 层 1-4: 跨层统一排序, 共移除 40/80 个单元, 每层至少保留 0.1",
+            "MLP 层 1-4: 跨层统一排序, 共移除 40/80 个单元, 每层至少保留 0.1",
             WHOLE - 4 * (2 * 32 + 2 * 16 + 3 * 10) * 24,
         ),
         (

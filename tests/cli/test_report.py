@@ -61,7 +61,7 @@ def test_help_has_an_example_of_a_command(
 ) -> None:
     code, out, _ = call(capsys, "--help", language=language)
     assert code == 0
-    assert "prunescope report Llama-3-8B-Instruct" in " ".join(out.split())
+    assert "prunescope report models/SmolLM2-135M-Instruct" in " ".join(out.split())
 
 
 def test_the_command_in_the_report_can_be_typed_again(
@@ -83,7 +83,24 @@ def test_a_model_of_which_checks_fail_is_reported_all_the_same(
     assert "check(s) failed" in (here / "report.html").read_text("utf-8")
 
 
+def test_the_plot_for_a_paper_is_drawn_beside_it(
+    capsys: pytest.CaptureFixture[str], here: Path
+) -> None:
+    options = ("--plot", "a plot.svg", "--plot-width", "single")
+    code, out, _ = call(capsys, "original", "pruned", *options)
+    assert (code, out) == (0, "Report written to report.html\nPlot written to a plot.svg\n")
+    # 3.3 inches of 72 points.
+    assert 'width="237.6pt"' in (here / "a plot.svg").read_text("utf-8")
+    page = (here / "report.html").read_text("utf-8")
+    assert "--plot &#39;a plot.svg&#39; --plot-width single --output report.html" in page
+
+
 BAD = {
+    "a plot of two": (["original", "pruned", "x", "--plot", "a.png"], "draws one pruned model"),
+    "a plot of words": (["original", "pruned", "--plot", "a.txt"], "a plot ends in .png"),
+    "a plot nowhere": (
+        ["original", "pruned", "--plot", "no/a.png"], "cannot be written (no such folder)"
+    ),
     "no such model": (["original", "nowhere"], "nowhere: "),
     "no pruned model": (["original"], "Missing argument"),
     "twice": (["original", "pruned", "pruned"], "a model is named twice"),

@@ -24,8 +24,8 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     for name in COMMANDS:
         page = unescape((tmp_path / "commands" / f"{name}.html").read_text("utf-8"))
         # Help in both languages, with its example.
-        assert f"Example: prunescope {name}" in page
-        assert f"示例: prunescope {name}" in page
+        assert f"Example:\n    prunescope {name}" in page
+        assert f"示例:\n    prunescope {name}" in page
     python = (tmp_path / "python.html").read_text("utf-8")
     assert all(f"prunescope.{name}" in python for name in prunescope.__all__)
     pages = {path.relative_to(tmp_path).with_suffix(".md") for path in tmp_path.rglob("*.html")}

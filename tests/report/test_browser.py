@@ -93,9 +93,10 @@ def test_a_layer_opens_and_tells_what_was_kept(pair: tuple[Path, Path]) -> None:
         lines = titles(browser)
         assert any("Attention Q Projection" in line for line in lines)
         text = details(browser)
-        assert "kv_heads" in text
-        assert "channels" in text
-        assert text.count("█") > 2
+        # Half of 2 KV heads with 2 query heads each, and of 20 channels.
+        for line in ("KV heads: 1 of 2 kept", "Heads: 2 of 4 kept", "Channels: 10 of 20 kept"):
+            assert line in text
+        assert (text.count("█"), text.count("·")) == (13, 13)
         await pilot.press("down")
         await pilot.pause()
         assert "model.layers.1.self_attn.q_proj.weight" in details(browser)
@@ -166,9 +167,9 @@ def test_a_strangers_name_is_shown_and_never_taken_for_markup(tmp_path: Path) ->
 
 
 def test_a_strip_draws_each_unit_or_shades_of_several() -> None:
-    assert strip([0, 2], 4) == "█ █ "
+    assert strip([0, 2], 4) == "█·█·"
     # 128 units in 32 cells: four a cell, all, two or none of them kept.
-    assert strip(range(6), 128) == "█▒" + " " * 30
+    assert strip(range(6), 128) == "█▒" + "·" * 30
     # A cell is full only where nothing is missing, and empty only where nothing is left.
     assert strip(range(1, 640), 640)[0] == "▓"
     assert strip([0], 640)[0] == "░"

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from prunescope.report.console import Justify, Screen
-from prunescope.report.fitting import fitted
+from prunescope.report.fitting import column_widths, fitted
 
 HEADERS = ["模型", "Weight files", "参数量", "Found"]
 JUSTIFY: list[Justify] = ["left", "right", "right", "left"]
@@ -69,6 +69,29 @@ def test_a_narrow_one_wraps_words_and_folds_paths_but_no_figures() -> None:
     width = max(cell_len(line[: line.index("14.96")].rstrip()) for line in lines if "14.96" in line)
     pieces = [line[:width].strip() for line in lines[1:] if "模型" not in line]
     assert "".join(pieces).startswith("/newdata/LLMs/Llama-3-8B-Instruct")
+
+
+def test_a_path_is_folded_only_once_headings_have_wrapped() -> None:
+    """17 + 12 + 12 cells and two gaps are 45. Nine less: five and four, from columns in turn."""
+    rows = [["prune_log/depth24", "0.42 GB", "0.43 GB"]]
+    headed = [["Model", "Weight files", "Whole folder"], *rows]
+    assert column_widths(headed, ["left", "right", "right"], 36) == [17, 7, 8]
+    # A path is folded before a figure is cut: no more than 14 cells of it are needed.
+    assert column_widths(headed, ["left", "right", "right"], 32) == [14, 7, 7]
+
+
+def test_columns_that_have_no_room_go_below_with_the_first_beside_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Paths at 14 cells, 8, 13, and `Found` at 6 are 47 with their gaps: one too many for 46."""
+    plain = re.sub(r"\x1b\[[\d;]*m", "", seen(monkeypatch, COLUMNS="47"))
+    assert plain.count("模型  ") == 1
+    plain = re.sub(r"\x1b\[[\d;]*m", "", seen(monkeypatch, COLUMNS="46"))
+    first, second = plain.split("\n\n")
+    assert "8,030,261,248" in first
+    assert "Found" not in first
+    assert second.split("\n")[0].split() == ["模型", "Found"]
+    assert "…" not in plain
 
 
 @pytest.mark.parametrize("width", [8, 20, 40])

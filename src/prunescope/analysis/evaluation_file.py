@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from prunescope.checkpoint.jsonfile import read_object
@@ -18,6 +19,7 @@ from prunescope.errors import CheckpointError
 
 SCHEMA = "prunescope.eval/"
 MAX_TASKS = 50
+MAX_RUNS = 1000
 # A perplexity that is no finite number is a string, as JSON has none such.
 _WORDS = {"inf": math.inf, "nan": math.nan}
 
@@ -40,7 +42,7 @@ class Evaluated:
         perplexity: of `text`; infinite or NaN where the model gave that.
         text: what it was measured on.
         device: where.
-        prefill, decode: tokens a second, all sequences together.
+        prefill, decode: tokens a second, all sequences together; the median of its runs.
         peak_bytes: memory while it ran.
         tasks: the first of them.
     """
@@ -111,8 +113,8 @@ def _model(one: Mapping[str, Any], device: str | None, text: str | None) -> Eval
         _number(perplexity),
         text,
         device,
-        _number(speed.get("prefill_tokens_per_second")),
-        _number(speed.get("decode_tokens_per_second")),
+        _median(speed.get("prefill_tokens_per_second")),
+        _median(speed.get("decode_tokens_per_second")),
         _number(speed.get("peak_bytes")),
         tuple(_tasks(tasks if isinstance(tasks, list) else [])),
     )
@@ -145,6 +147,13 @@ def _number(value: Any) -> float | None:
         return float(value)
     except OverflowError:
         return math.inf
+
+
+def _median(runs: Any) -> float | None:
+    """Of a figure for each run, as they are written today, or of one alone."""
+    found = runs[:MAX_RUNS] if isinstance(runs, list) else [runs]
+    figures = [figure for figure in map(_number, found) if figure is not None]
+    return median(figures) if figures else None
 
 
 def _place(path: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from prunescope.analysis.axes import Layout
 from prunescope.analysis.checks.check import Source
 from prunescope.analysis.record import PruningRecord
+from prunescope.architecture import Model
 from prunescope.errors import PlanError
 
 TOLERANCE = 0.005
@@ -63,9 +64,13 @@ class Expectation:
 
 
 def expect(
-    wanted: Wanted, record: PruningRecord | None, before: Layout, after: Layout
+    wanted: Wanted, record: PruningRecord | None, before: Layout, after: Layout, original: Model
 ) -> Expectation:
     """Options come before pruning.json, that before what the shapes suggest.
+
+    Args:
+        before: the layers of the original that should be left, under the pruned model's numbers.
+        original: all of it; a range that the user names is one of its layers.
 
     Raises:
         PlanError: a layer range that goes past the original's layers.
@@ -74,16 +79,19 @@ def expect(
     layers = before.model.layers
     if wanted.layers is not None:
         named = range(*wanted.layers)
-        if named[-1] not in layers:
+        if named[-1] not in original.layers:
             raise PlanError(
                 f"layer range {named.start}:{named.stop} (half open) goes past the original's "
-                f"layers, {min(layers)}..{max(layers)}"
+                f"layers, {min(original.layers)}..{max(original.layers)}"
             )
-        return Expectation("options", dict.fromkeys(groups, frozenset(named)), wanted, record)
+        kept = record.kept_layers if record else None
+        left = zip(named, named, strict=True) if kept is None else enumerate(kept)
+        cut = frozenset(number for number, layer in left if layer in named)
+        return Expectation("options", dict.fromkeys(groups, cut), wanted, record)
     if record is not None:
         return Expectation("pruning.json", {g: record.cut(g) for g in groups}, wanted, record)
-    cut = {name: frozenset(n for n in layers if is_cut(before, after, n, name)) for name in groups}
-    return Expectation("inferred", cut, wanted, record)
+    seen = {name: frozenset(n for n in layers if is_cut(before, after, n, name)) for name in groups}
+    return Expectation("inferred", seen, wanted, record)
 
 
 def is_cut(before: Layout, after: Layout, layer: int, group: str) -> bool:

@@ -107,7 +107,7 @@ def verify(
     if shapes_before is None or before is None:
         checks += (judged("plan", name, [finding("skip", "no_original")]) for name in _PLAN)
     else:
-        expected = expect(wanted, record, shapes_before, shapes)
+        expected = expect(wanted, record, shapes_before, shapes, before)
         checks += plan_checks(shapes_before, shapes, expected, before)
     checks.append(record_check(shapes, record, shapes_before, before))
     checks += coherence_checks(shapes, shapes_before, record.gqa if record else "group")

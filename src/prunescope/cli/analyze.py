@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from prunescope.cli.given import refuse_unused
+from prunescope.cli.help_text import DEMO, PRUNED, help_text
 from prunescope.cli.output import Output, check_file, output_options
 from prunescope.cli.run import language_option, run
 from prunescope.report.messages import Messages
@@ -25,11 +26,11 @@ WIDTHS = ("single", "double")
 def script(say: Messages) -> click.Command:
     """The mission's `analyze_pruning.py`: options, and a CSV each time."""
     example = (
-        "python analyze_pruning.py --original_model Llama-3-8B-Instruct "
-        "--pruned_model prune_log/llama_prune/pytorch_model.bin --output detailed_analysis.csv"
+        f"python analyze_pruning.py --original_model {DEMO} \\\n"
+        f"      --pruned_model {PRUNED}/pytorch_model.bin --output detailed_analysis.csv"
     )
 
-    @click.command(help=say("help_analyze", example=example))
+    @click.command(help=help_text(say, "help_analyze", example))
     @click.option("--original_model", required=True, help=say("help_original"))
     @click.option("--pruned_model", required=True, help=say("help_pruned"))
     @click.option(
@@ -60,9 +61,9 @@ def script(say: Messages) -> click.Command:
 
 def subcommand(say: Messages) -> click.Command:
     """`prunescope analyze ORIGINAL PRUNED`: a CSV only where one is asked for."""
-    example = "prunescope analyze Llama-3-8B-Instruct prune_log/llama_prune --output table.csv"
+    example = f"prunescope analyze {DEMO} {PRUNED} \\\n      --output table.csv --plot sparsity.png"
 
-    @click.command("analyze", help=say("help_analyze", example=example))
+    @click.command("analyze", help=help_text(say, "help_analyze", example))
     @click.argument("original", type=click.Path())
     @click.argument("pruned", type=click.Path())
     @click.option("--output", "csv", type=click.Path(path_type=Path), help=say("help_output"))

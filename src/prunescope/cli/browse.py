@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import click
 
+from prunescope.cli.help_text import DEMO, PRUNED, help_text
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
 
 
 def subcommand(say: Messages) -> click.Command:
     """`prunescope browse A [B]`."""
-    example = "prunescope browse Llama-3-8B-Instruct prune_log/llama_prune"
+    example = f"prunescope browse {DEMO} {PRUNED}"
 
-    @click.command("browse", help=say("help_browse", example=example))
+    @click.command("browse", help=help_text(say, "help_browse", example))
     @click.argument("model", type=click.Path())
     @click.argument("pruned", required=False, type=click.Path())
     @language_option(say)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from prunescope.cli.given import refuse_unused
+from prunescope.cli.help_text import PRUNED, help_text
 from prunescope.cli.run import language_option
 from prunescope.errors import PrunescopeError
 from prunescope.interop.formats import FORMATS, GGUF_TYPES, SHARDED
@@ -25,9 +26,9 @@ def _size(ctx: click.Context, param: click.Parameter, value: str) -> int:  # noq
 
 def subcommand(say: Messages) -> click.Command:
     """`prunescope convert SRC DST`."""
-    example = "prunescope convert outputs/checkpoint-500/pytorch_model_fsdp_0 models/merged"
+    example = f"prunescope convert {PRUNED} models/pruned.gguf --format gguf"
 
-    @click.command("convert", help=say("help_convert", example=example))
+    @click.command("convert", help=help_text(say, "help_convert", example))
     @click.argument("source", metavar="SRC", type=click.Path())
     @click.argument("target", metavar="DST", type=click.Path(path_type=Path))
     @click.option("--max_shard_size", default="5GB", show_default=True, callback=_size,

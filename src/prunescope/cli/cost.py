@@ -6,6 +6,7 @@ import click
 
 from prunescope.analysis.cost import BATCH, CONTEXT, KV_BITS, KV_DTYPE
 from prunescope.analysis.devices import Device, devices
+from prunescope.cli.help_text import DEMO, PRUNED, help_text
 from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
@@ -13,10 +14,10 @@ from prunescope.report.messages import Messages
 
 def subcommand(say: Messages) -> click.Command:
     """`prunescope cost ORIGINAL [PRUNED]`."""
-    example = "prunescope cost Llama-3-8B-Instruct prune_log/llama_prune --device h200 --batch 8"
+    example = f"prunescope cost {DEMO} {PRUNED} \\\n      --device h200 --batch 8"
     positive = click.FloatRange(min=0, min_open=True)
 
-    @click.command("cost", help=say("help_cost", example=example))
+    @click.command("cost", help=help_text(say, "help_cost", example))
     @click.argument("original", type=click.Path())
     @click.argument("pruned", required=False, type=click.Path())
     @click.option("--context", default=CONTEXT, show_default=True, type=click.IntRange(min=1),
@@ -25,7 +26,8 @@ def subcommand(say: Messages) -> click.Command:
                   help=say("help_batch"))  # fmt: skip
     @click.option("--kv-dtype", default=KV_DTYPE, show_default=True,
                   type=click.Choice(list(KV_BITS)), help=say("help_kv_dtype"))  # fmt: skip
-    @click.option("--device", type=click.Choice(list(devices())), help=say("help_cost_device"))
+    @click.option("--device", type=click.Choice(list(devices())), metavar="NAME",
+                  help=say("help_cost_device", names=", ".join(devices())))  # fmt: skip
     @click.option("--bandwidth", type=positive, help=say("help_bandwidth"))
     @click.option("--flops", type=positive, help=say("help_flops"))
     @output_options(say)

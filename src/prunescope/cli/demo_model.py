@@ -6,15 +6,16 @@ from pathlib import Path
 
 import click
 
+from prunescope.cli.help_text import DEMO, help_text
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
 
 
 def subcommand(say: Messages) -> click.Command:
     """`prunescope demo-model DIR`."""
-    example = "prunescope demo-model models/SmolLM2-135M-Instruct"
+    example = f"prunescope demo-model {DEMO}"
 
-    @click.command("demo-model", help=say("help_demo", example=example))
+    @click.command("demo-model", help=help_text(say, "help_demo", example))
     @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
     @click.option("--quiet", is_flag=True, help=say("help_quiet"))
     @language_option(say)

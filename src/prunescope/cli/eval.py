@@ -9,6 +9,7 @@ import click
 
 from prunescope.analysis.devices import devices
 from prunescope.cli.given import given, refuse_unused
+from prunescope.cli.help_text import DEMO, PRUNED, help_text
 from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
@@ -16,13 +17,13 @@ from prunescope.report.messages import Messages
 
 def subcommand(say: Messages) -> click.Command:
     """`prunescope eval MODEL`."""
-    example = "prunescope eval prune_log/llama_prune --original Llama-3-8B-Instruct --speed"
+    example = f"prunescope eval {PRUNED} \\\n      --original {DEMO} --max-tokens 4096 --speed"
     whole = click.IntRange(min=1)
 
-    @click.command("eval", help=say("help_eval", example=example))
-    @click.argument("model")
-    @click.option("--original", help=say("help_eval_original"))
-    @click.option("--text", help=say("help_eval_text"))
+    @click.command("eval", help=help_text(say, "help_eval", example))
+    @click.argument("model", type=click.Path())
+    @click.option("--original", type=click.Path(), help=say("help_eval_original"))
+    @click.option("--text", type=click.Path(), help=say("help_eval_text"))
     @click.option("--window", default=1024, show_default=True, type=click.IntRange(min=2),
                   help=say("help_window"))  # fmt: skip
     @click.option("--stride", default=512, show_default=True, type=whole, help=say("help_stride"))
@@ -39,8 +40,8 @@ def subcommand(say: Messages) -> click.Command:
     @click.option("--new-tokens", default=32, show_default=True, type=click.IntRange(min=2),
                   help=say("help_new_tokens"))  # fmt: skip
     @click.option("--repeats", default=5, show_default=True, type=whole, help=say("help_repeats"))
-    @click.option("--device-name", type=click.Choice(list(devices())),
-                  help=say("help_device_name"))  # fmt: skip
+    @click.option("--device-name", type=click.Choice(list(devices())), metavar="NAME",
+                  help=say("help_device_name", names=", ".join(devices())))  # fmt: skip
     @click.option("--generate", is_flag=True, help=say("help_generate"))
     @click.option("--prompt", "prompts", multiple=True, help=say("help_prompt"))
     @click.option("--device", help=say("help_eval_on"))

@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 from prunescope import __version__
+from prunescope.cli.help_text import DEMO, PRUNED, fitting_help
 from prunescope.cli.run import language_option, run
 from prunescope.report.messages import Messages
 
@@ -29,15 +30,15 @@ COMMANDS = {
 
 
 # What a newcomer does first: the sentence's key, the command line.
-_DEMO = "models/SmolLM2-135M-Instruct"
 FIRST_STEPS = (
-    ("first_model", f"prunescope demo-model {_DEMO}"),
+    ("first_model", f"prunescope demo-model {DEMO}"),
     (
         "first_prune",
-        f"prunescope prune --base_model {_DEMO} --pruning_ratio 0.25 \\\n"
-        "      --block_attention_layer_end 27 --block_mlp_layer_end 27 --save_model",
+        f"prunescope prune --base_model {DEMO} \\\n"
+        "      --pruning_ratio 0.25 --save_model \\\n"
+        "      --block_attention_layer_end 27 --block_mlp_layer_end 27",
     ),
-    ("first_look", f"prunescope analyze {_DEMO} prune_log/llama_prune"),
+    ("first_look", f"prunescope analyze {DEMO} {PRUNED}"),
 )
 
 
@@ -58,8 +59,19 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
         if name not in COMMANDS:
             return None
-        command: click.Command = import_module(COMMANDS[name]).subcommand(self._say)
-        return command
+        return fitting_help(import_module(COMMANDS[name]).subcommand(self._say))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that was named, or an error that helps."""
+        if args and args[0] not in COMMANDS and not ctx.resilient_parsing:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean {near[0]}?" if near else "prunescope --help lists all"
+            raise click.UsageError(f"no such command {args[0]!r}: {hint}", ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """What to do first, then everything that can be done."""

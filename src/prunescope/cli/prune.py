@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.cli.given import given
+from prunescope.cli.help_text import DEMO, help_text
 from prunescope.cli.output import check_file
 from prunescope.cli.prune_options import check, options, plan_of
 from prunescope.cli.prune_save import check_format, log_folder, save
@@ -33,31 +34,33 @@ if TYPE_CHECKING:
 def script(say: Messages) -> click.Command:
     """The mission's `llama3.py`."""
     example = (
-        "python llama3.py --pruning_ratio 0.25 --base_model Llama-3-8B-Instruct --block_wise "
-        "--block_mlp_layer_start 3 --block_mlp_layer_end 30 --block_attention_layer_start 3 "
-        "--block_attention_layer_end 30 --pruner_type taylor --save_model"
+        f"python llama3.py --base_model {DEMO} \\\n"
+        "      --pruning_ratio 0.25 --block_wise \\\n"
+        "      --block_mlp_layer_start 3 --block_mlp_layer_end 27 \\\n"
+        "      --block_attention_layer_start 3 --block_attention_layer_end 27 \\\n"
+        "      --pruner_type taylor --save_model"
     )
-    return _command(say, "llama3.py", example, ("bin", "l2", "uniform"), is_script=True)
+    return _command(say, "llama3.py", example, ("bin", "l2", 64, "uniform"), is_script=True)
 
 
 def subcommand(say: Messages) -> click.Command:
     """`prunescope prune`: the same options; by default it scores and shares by what keeps more."""
     example = (
-        "prunescope prune --base_model Llama-3-8B-Instruct --pruning_ratio 0.25 "
-        "--block_mlp_layer_start 3 --block_mlp_layer_end 30 --block_attention_layer_start 3 "
-        "--block_attention_layer_end 30 --save_model"
+        f"prunescope prune --base_model {DEMO} \\\n"
+        "      --pruning_ratio 0.25 --save_model \\\n"
+        "      --block_attention_layer_end 27 --block_mlp_layer_end 27"
     )
-    return _command(say, "prune", example, ("hf", "taylor", "auto"), is_script=False)
+    return _command(say, "prune", example, ("hf", "taylor", 128, "auto"), is_script=False)
 
 
 def _command(
     say: Messages,
     name: str,
     example: str,
-    defaults: tuple[Format, Importance, str],
+    defaults: tuple[Format, Importance, int, str],
     is_script: bool,
 ) -> click.Command:
-    @click.command(name, help=say("help_prune", example=example))
+    @click.command(name, help=help_text(say, "help_prune", example))
     @options(say, *defaults)
     @language_option(say)
     @click.pass_context
@@ -92,10 +95,13 @@ def _prune(say: Messages, options: dict[str, Any], unused: Sequence[str]) -> Non
     from prunescope.interop.hf_save import check_target
     from prunescope.pruning.processes import local_device, told_count, told_rank
     from prunescope.pruning.run import replay
+    from prunescope.pruning.scores_file import measured_on
     from prunescope.pruning.scoring import Computing, forget_progress
     from prunescope.report.console import Screen
     from prunescope.report.prune import print_model, print_plan, print_result
 
+    if options["scores"]:
+        plan = measured_on(options["scores"], plan)
     if options["search"] and told_count() > 1:
         raise PlanError("--search runs in one process: it can take --scores that several made")
     device = choose_device(local_device(options["device"]))
@@ -131,7 +137,7 @@ def _prune(say: Messages, options: dict[str, Any], unused: Sequence[str]) -> Non
         pruned = replayed
     else:
         devices = computing, eval_device
-        plan, pruned = _pruned(say, screen, model, plan, targets, calibration, devices, options)
+        pruned = _pruned(say, screen, model, plan, targets, calibration, devices, options)
     if not is_first:
         forget_progress(computing)
         return
@@ -154,8 +160,8 @@ def _pruned(
     calibration: CalibrationSet | None,
     devices: tuple[Computing, str],
     options: dict[str, Any],
-) -> tuple[PruningPlan, Pruned]:
-    """The model pruned by scores that are measured now, or were; and the plan as it was done."""
+) -> Pruned:
+    """The model pruned by scores that are measured now, or were."""
     from prunescope.pruning.processes import joined
     from prunescope.pruning.run import check_whole, prune
     from prunescope.report.progress import progress
@@ -167,12 +173,12 @@ def _pruned(
         if options["search"]:
             from prunescope.cli.prune_search import searched
 
-            return plan, searched(
+            return searched(
                 say, screen, model, plan, calibration, (computing, eval_device), options
             )
         if plan.steps > 1:
             is_quiet = options["quiet"] or processes.rank > 0
-            return plan, prune(
+            return prune(
                 model,
                 plan,
                 targets,
@@ -183,12 +189,7 @@ def _pruned(
         # Before an hour of scoring, not after.
         check_whole(model)
         scores, record = scored(model, plan, targets, options, computing, calibration, text)
-    if record is not None:
-        # Of scores from a file, what they were measured on.
-        windows, length = record.windows, record.length
-        plan = replace(plan, examples=windows, example_length=length, seed=record.seed)
-    pruned = prune(model, plan, targets, calibration, computing, scored=(scores, record))
-    return plan, pruned
+    return prune(model, plan, targets, calibration, computing, scored=(scores, record))
 
 
 def main() -> None:

@@ -44,13 +44,14 @@ _BELONGS = {
 
 
 def options(
-    say: Messages, form: Format, importance: Importance, allocation: str
+    say: Messages, form: Format, importance: Importance, length: int, allocation: str
 ) -> Callable[[_F], _F]:
     """Decorate a command with the pruner's options.
 
     Args:
         form: what it saves by default.
         importance: how it scores by default.
+        length: on windows of as many tokens by default.
         allocation: how layers share by default what goes.
     """
     option = partial(click.option, show_default=True)
@@ -60,7 +61,7 @@ def options(
         option("--base_model", required=True, type=click.Path(), help=say("help_base_model")),
         option("--save_ckpt_log_name", default="llama_prune", help=say("help_save_name")),
         option("--pruning_ratio", default=0.5, help=say("help_pruning_ratio")),
-        *scoring_options(say, importance),
+        *scoring_options(say, importance, length),
         option("--grouping_strategy", default="sum", type=click.Choice(_GROUPING),
                help=say("help_grouping")),
         option("--block_wise", is_flag=True, help=say("help_block_wise")),

@@ -26,8 +26,15 @@ TAYLOR = ("vectorize", "param_first", "param_second", "param_mix")
 _DTYPES = ("float32", "bfloat16", "float16")
 
 
-def scoring_options(say: Messages, importance: Importance) -> list[Callable[[Any], Any]]:
-    """The options that say how importance is measured; `importance` is how by default."""
+def scoring_options(
+    say: Messages, importance: Importance, length: int
+) -> list[Callable[[Any], Any]]:
+    """The options that say how importance is measured.
+
+    Args:
+        importance: how, by default.
+        length: on windows of as many tokens, by default.
+    """
     option = partial(click.option, show_default=True)
     return [
         option("--pruner_type", default=importance, type=click.Choice(IMPORTANCE),
@@ -36,8 +43,8 @@ def scoring_options(say: Messages, importance: Importance) -> list[Callable[[Any
                help=say("help_taylor")),
         option("--num_examples", default=10, type=click.IntRange(min=1),
                help=say("help_num_examples")),
-        option("--calibration", help=say("help_calibration")),
-        option("--calibration_seq_len", default=64, type=click.IntRange(min=2),
+        option("--calibration", type=click.Path(), help=say("help_calibration")),
+        option("--calibration_seq_len", default=length, type=click.IntRange(min=2),
                help=say("help_calibration_len")),
         option("--device", help=say("help_device")),
         option("--dtype", type=click.Choice(_DTYPES), help=say("help_dtype")),

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from prunescope.cli.given import given, refuse_unused
+from prunescope.cli.help_text import PRUNED, help_text
 from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
@@ -19,17 +20,17 @@ _ALL = "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj"
 def subcommand(say: Messages) -> click.Command:
     """`prunescope recover MODEL --output DIR`."""
     example = (
-        "prunescope recover prune_log/llama_prune --output models/recovered --text alpaca "
-        "--teacher Llama-3-8B-Instruct"
+        f"prunescope recover {PRUNED} --output models/recovered \\\n"
+        "      --max-steps 20 --batch-size 4 --cutoff 128 --learning-rate 2e-3"
     )
     whole, rate = click.IntRange(min=1), click.FloatRange(min=0, min_open=True)
     share = click.FloatRange(0, 1, max_open=True)
 
-    @click.command("recover", help=say("help_recover", example=example))
-    @click.argument("model")
+    @click.command("recover", help=help_text(say, "help_recover", example))
+    @click.argument("model", type=click.Path())
     @click.option("--output", "folder", required=True, type=click.Path(path_type=Path),
                   help=say("help_recover_output"))  # fmt: skip
-    @click.option("--text", help=say("help_recover_text"))
+    @click.option("--text", type=click.Path(), help=say("help_recover_text"))
     @click.option("--epochs", default=2, show_default=True, type=whole, help=say("help_epochs"))
     @click.option("--max-steps", type=whole, help=say("help_max_steps"))
     @click.option("--learning-rate", default=1e-4, show_default=True, type=rate,
@@ -48,7 +49,7 @@ def subcommand(say: Messages) -> click.Command:
     @click.option("--lora-dropout", default=0.05, show_default=True, type=share,
                   help=say("help_lora_dropout"))  # fmt: skip
     @click.option("--lora-targets", default=_ALL, show_default=True, help=say("help_lora_targets"))
-    @click.option("--teacher", help=say("help_teacher"))
+    @click.option("--teacher", type=click.Path(), help=say("help_teacher"))
     @click.option("--distill-temperature", default=2.0, show_default=True, type=rate,
                   help=say("help_distill_temperature"))  # fmt: skip
     @click.option("--distill-weight", default=0.5, show_default=True, type=click.FloatRange(0, 1),

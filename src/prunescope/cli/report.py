@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prunescope.analysis.devices import devices
+from prunescope.cli.analyze import WIDTHS
+from prunescope.cli.help_text import DEMO, PRUNED, help_text
 from prunescope.cli.output import check_file
 from prunescope.cli.run import language_option
 from prunescope.cli.verify import half_open, weights_reader
@@ -35,6 +37,8 @@ class _Asked:
     """The options, by their names."""
 
     output: Path
+    plot: Path | None
+    plot_width: str
     evaluations: tuple[Path, ...]
     trace: bool
     weights: bool
@@ -49,14 +53,17 @@ class _Asked:
 
 def subcommand(say: Messages) -> click.Command:
     """`prunescope report ORIGINAL PRUNED [PRUNED2 ...]`."""
-    example = "prunescope report Llama-3-8B-Instruct prune_log/llama_prune -o report.html"
+    example = f"prunescope report {DEMO} {PRUNED} \\\n      --trace -o report.html"
     path = click.Path(path_type=Path)
 
-    @click.command("report", help=say("help_report", example=example))
-    @click.argument("original")
-    @click.argument("pruned", nargs=-1, required=True)
+    @click.command("report", help=help_text(say, "help_report", example))
+    @click.argument("original", type=click.Path())
+    @click.argument("pruned", nargs=-1, required=True, type=click.Path())
     @click.option("--output", "-o", default=DEFAULT_OUTPUT, show_default=True, type=path,
                   help=say("help_report_output"))  # fmt: skip
+    @click.option("--plot", type=path, help=say("help_plot_one"))
+    @click.option("--plot-width", default="double", show_default=True,
+                  type=click.Choice(WIDTHS), help=say("help_plot_width"))  # fmt: skip
     @click.option("--eval", "evaluations", multiple=True, type=path, help=say("help_report_eval"))
     @click.option("--trace", is_flag=True, help=say("help_report_trace"))
     @click.option("--weights", is_flag=True, help=say("help_weights"))
@@ -67,7 +74,8 @@ def subcommand(say: Messages) -> click.Command:
                   help=say("help_context"))  # fmt: skip
     @click.option("--batch", default=1, show_default=True, type=click.IntRange(min=1),
                   help=say("help_batch"))  # fmt: skip
-    @click.option("--device", type=click.Choice(list(devices())), help=say("help_cost_device"))
+    @click.option("--device", type=click.Choice(list(devices())), metavar="NAME",
+                  help=say("help_cost_device", names=", ".join(devices())))  # fmt: skip
     @click.option("--quiet", is_flag=True, help=say("help_quiet"))
     @language_option(say)
     def command(
@@ -88,6 +96,8 @@ def _report(say: Messages, original: str, pruned: Sequence[str], asked: _Asked) 
     if asked.output.suffix.lower() not in SUFFIXES:
         raise PrunescopeError(f"{asked.output}: a report ends in {', '.join(SUFFIXES)}")
     check_file(asked.output)
+    if asked.plot is not None:
+        _check_plot(asked.plot, pruned)
     from prunescope.analysis.evaluation_file import match, read_evaluations
     from prunescope.analysis.overview import overview
     from prunescope.checkpoint import open_checkpoint
@@ -96,12 +106,27 @@ def _report(say: Messages, original: str, pruned: Sequence[str], asked: _Asked) 
 
     measured = [one for path in asked.evaluations for one in read_evaluations(path)]
     models = [open_checkpoint(path) for path in (original, *pruned)]
+    if asked.plot is not None:
+        check_file(asked.plot, *models)
     matched, others = match(measured, [one.path for one in models])
     found = overview(models[0], models[1:], _question(say, asked, matched))
     files = _files(say, models, asked)
     command = _command([one.path for one in models], asked)
     write_page(page(found, files, others, command, _versions()), asked.output, say.language)
     click.echo(say("report_written", path=asked.output))
+    if asked.plot is not None:
+        from prunescope.report.plot import plot_sparsity
+
+        plot_sparsity(found.models[0].comparison, asked.plot, say, asked.plot_width)
+        click.echo(say("plot_written", path=asked.plot))
+
+
+def _check_plot(path: Path, pruned: Sequence[str]) -> None:
+    from prunescope.report.plot import check_plot
+
+    if len(pruned) > 1:
+        raise click.UsageError("--plot draws one pruned model: name one, or plot each with analyze")
+    check_plot(path)
 
 
 def _question(say: Messages, asked: _Asked, matched: dict[str, Evaluated]) -> Question:
@@ -148,6 +173,8 @@ def _command(paths: Sequence[str], asked: _Asked) -> str:
         words += [] if value is None else [name, str(value)]
     words += [word for path in asked.evaluations for word in ("--eval", str(path))]
     words += [f"--{name}" for name in ("trace", "weights", "sha256") if getattr(asked, name)]
+    if asked.plot is not None:
+        words += ["--plot", str(asked.plot), "--plot-width", asked.plot_width]
     return shlex.join([*words, "--output", str(asked.output)])
 
 

@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from prunescope.cli.help_text import fitting_help
 from prunescope.errors import PrunescopeError, first_line, is_out_of_memory, printable
 from prunescope.report.messages import LANGUAGES, Language, Messages
 
@@ -39,7 +40,10 @@ def run(
     say = Messages(_language(words, default))
     try:
         with _stopped_tidily():
-            code = build(say).main(words, standalone_mode=False)
+            code = fitting_help(build(say)).main(words, standalone_mode=False)
+    except click.MissingParameter as err:
+        program = err.ctx.command_path if err.ctx else "prunescope"
+        code = fail(say, f"{err.format_message()} See  {program} --help")
     except click.ClickException as err:
         code = fail(say, err.format_message())
     except PrunescopeError as err:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from prunescope.cli.help_text import PRUNED, help_text
 from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 
 def subcommand(say: Messages) -> click.Command:
     """`prunescope scan PATH`."""
-    example = "prunescope scan prune_log/llama_prune/pytorch_model.bin"
+    example = f"prunescope scan {PRUNED}"
 
-    @click.command("scan", help=say("help_scan", example=example))
+    @click.command("scan", help=help_text(say, "help_scan", example))
     @click.argument("path", type=click.Path())
     @output_options(say)
     @language_option(say)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from prunescope.cli.help_text import DEMO, PRUNED, help_text
 from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import fail, language_option, run
 from prunescope.report.messages import Messages
@@ -21,11 +22,11 @@ PRUNE_LOG = Path("prune_log")
 def script(say: Messages) -> click.Command:
     """The mission's `check_model_size.py`."""
     example = (
-        "python check_model_size.py --original_model Llama-3-8B-Instruct "
-        "--pruned_model prune_log/llama_prune/pytorch_model.bin"
+        f"python check_model_size.py --original_model {DEMO} \\\n"
+        f"      --pruned_model {PRUNED}/pytorch_model.bin"
     )
 
-    @click.command(help=say("help_size", example=example))
+    @click.command(help=help_text(say, "help_size", example))
     @click.option("--original_model", help=say("help_original"))
     @click.option("--pruned_model", help=say("help_pruned"))
     @click.option("--json", "as_json", is_flag=True, help=say("help_json"))
@@ -39,9 +40,9 @@ def script(say: Messages) -> click.Command:
 
 def subcommand(say: Messages) -> click.Command:
     """`prunescope size [MODEL [PRUNED]]`."""
-    example = "prunescope size Llama-3-8B-Instruct prune_log/llama_prune"
+    example = f"prunescope size {DEMO} {PRUNED}"
 
-    @click.command("size", help=say("help_size", example=example))
+    @click.command("size", help=help_text(say, "help_size", example))
     @click.argument("original", required=False, type=click.Path())
     @click.argument("pruned", required=False, type=click.Path())
     @output_options(say)

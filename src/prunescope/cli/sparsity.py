@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from prunescope.cli.cores import keep_from_blas
+from prunescope.cli.help_text import PRUNED, help_text
 from prunescope.cli.output import Output, check_file, output_options
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
@@ -14,9 +15,9 @@ from prunescope.report.messages import Messages
 
 def subcommand(say: Messages) -> click.Command:
     """`prunescope sparsity MODEL`."""
-    example = "prunescope sparsity prune_log/llama_prune --output zeros.csv"
+    example = f"prunescope sparsity {PRUNED} --output zeros.csv"
 
-    @click.command("sparsity", help=say("help_sparsity", example=example))
+    @click.command("sparsity", help=help_text(say, "help_sparsity", example))
     @click.argument("model", type=click.Path())
     @click.option("--output", "csv", type=click.Path(path_type=Path), help=say("help_output"))
     @click.option("--values", is_flag=True, help=say("help_values"))

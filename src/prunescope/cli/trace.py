@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from prunescope.cli.cores import keep_from_blas
+from prunescope.cli.help_text import DEMO, PRUNED, help_text
 from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
@@ -12,9 +13,9 @@ from prunescope.report.messages import Messages
 
 def subcommand(say: Messages) -> click.Command:
     """`prunescope trace ORIGINAL PRUNED`."""
-    example = "prunescope trace Llama-3-8B-Instruct prune_log/llama_prune"
+    example = f"prunescope trace {DEMO} {PRUNED}"
 
-    @click.command("trace", help=say("help_trace", example=example))
+    @click.command("trace", help=help_text(say, "help_trace", example))
     @click.argument("original", type=click.Path())
     @click.argument("pruned", type=click.Path())
     @click.option("--all", "everything", is_flag=True, help=say("help_trace_all"))

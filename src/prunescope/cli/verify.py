@@ -10,6 +10,7 @@ import click
 
 from prunescope.analysis.expectation import TOLERANCE, Wanted
 from prunescope.cli.given import refuse_unused
+from prunescope.cli.help_text import DEMO, PRUNED, help_text
 from prunescope.cli.output import Output, check_file, output_options
 from prunescope.cli.run import language_option
 from prunescope.errors import PlanError
@@ -25,12 +26,9 @@ MOST_MODELS = 2
 
 def subcommand(say: Messages) -> click.Command:
     """`prunescope verify [ORIGINAL] PRUNED`."""
-    example = (
-        "prunescope verify Llama-3-8B-Instruct prune_log/llama_prune "
-        "--layers 3:30 --expect-sparsity 0.162"
-    )
+    example = f"prunescope verify {DEMO} {PRUNED} \\\n      --layers 3:27 --expect-sparsity 0.171"
 
-    @click.command("verify", help=say("help_verify", example=example))
+    @click.command("verify", help=help_text(say, "help_verify", example))
     @click.argument("models", nargs=-1, required=True, metavar="[ORIGINAL] PRUNED",
                     type=click.Path())  # fmt: skip
     @click.option("--layers", help=say("help_layers"))

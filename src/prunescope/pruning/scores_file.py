@@ -9,6 +9,7 @@ ratio, a range or a grouping is chosen anew from them in seconds.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,12 +96,28 @@ def load_scores(
     try:
         influence = {int(layer): float(v) for layer, v in notes["influence"].items()}
         loss = None if notes["loss"] is None else float(notes["loss"])
-        record = _calibration(notes["calibration"])
-        if plan.is_calibrated and record is None:
-            raise ValueError
+        record = _record(plan, notes)
     except (AttributeError, OverflowError, TypeError, ValueError):
-        raise CheckpointError(file, "its metadata are not those of scores") from None
+        raise _foreign(file) from None
     return Scores(rows, loss, influence), record
+
+
+def measured_on(path: Path, plan: PruningPlan) -> PruningPlan:
+    """`plan`, with the windows and the seed that the scores in this file were measured with.
+
+    Raises:
+        CheckpointError: it is no such file, or damaged.
+    """
+    file = LocalFile(path)
+    notes = _notes(file, safetensors.read(file).metadata)
+    try:
+        record = _record(plan, notes)
+    except (OverflowError, TypeError, ValueError):
+        raise _foreign(file) from None
+    if record is None:
+        return plan
+    windows, length = record.windows, record.length
+    return replace(plan, examples=windows, example_length=length, seed=record.seed)
 
 
 def measure(plan: PruningPlan) -> str:
@@ -120,6 +137,17 @@ def _notes(file: LocalFile, metadata: Any) -> dict[str, Any]:
     if notes["layout"] != LAYOUT:
         raise CheckpointError(file, f"is of layout {notes['layout']}, not {LAYOUT}")
     return notes
+
+
+def _foreign(file: LocalFile) -> CheckpointError:
+    return CheckpointError(file, "its metadata are not those of scores")
+
+
+def _record(plan: PruningPlan, notes: dict[str, Any]) -> CalibrationRecord | None:
+    record = _calibration(notes["calibration"])
+    if plan.is_calibrated and record is None:
+        raise ValueError
+    return record
 
 
 def _calibration(told: Any) -> CalibrationRecord | None:

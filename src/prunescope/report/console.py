@@ -65,14 +65,20 @@ class Screen:
     ) -> None:
         """Columns two spaces apart, aligned by display cells: a Chinese character has two.
 
-        On a terminal the table keeps to its width; where it is read by a program it is as wide
-        as it is, one line a row.
+        On a terminal the table keeps to its width, if need be in several below each other; where
+        it is read by a program it is as wide as it is, one line a row.
         """
         lines = [headers, *rows]
         if self._console is not None:
-            from prunescope.report.fitting import fitted
+            from prunescope.report.fitting import fitted, side_by_side
 
-            self._console.print(fitted(lines, justify, self._console.width), soft_wrap=False)
+            width = self._console.width
+            for number, columns in enumerate(side_by_side(lines, justify, width)):
+                if number:
+                    self.line()
+                part = [[line[column] for column in columns] for line in lines]
+                sides = [justify[column] for column in columns]
+                self._console.print(fitted(part, sides, width), soft_wrap=False)
             return
         widths = [max(_width(row[i]) for row in lines) for i in range(len(headers))]
         for row in lines:

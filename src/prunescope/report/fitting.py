@@ -16,8 +16,28 @@ if TYPE_CHECKING:
     from prunescope.report.console import Justify
 
 GAP = 2
-# A word longer than this, a path, is folded where there is no room for it.
+# A word longer than this, a path, is folded where there is no room for it otherwise.
 _LONGEST_WORD = 14
+_WHOLE = 10_000
+
+
+def side_by_side(
+    lines: Sequence[Sequence[str]], justify: Sequence[Justify], width: int
+) -> list[list[int]]:
+    """Which columns stand in one table of `width` cells, and which in the next ones below it.
+
+    The first column, which says what a line is of, is in each.
+    """
+    least = [
+        _least(*column, _LONGEST_WORD)
+        for column in zip(zip(*lines, strict=True), justify, strict=True)
+    ]
+    tables = [[0]]
+    for column in range(1, len(least)):
+        if sum(least[i] + GAP for i in tables[-1]) + least[column] > width and len(tables[-1]) > 1:
+            tables.append([0])
+        tables[-1].append(column)
+    return tables
 
 
 def fitted(lines: Sequence[Sequence[str]], justify: Sequence[Justify], width: int) -> Table:
@@ -42,24 +62,28 @@ def column_widths(
 ) -> list[int]:
     """How many cells each column gets: what it wants, and where that is too much, less.
 
-    The widest column that can still shrink shrinks first. None becomes narrower than its figures
-    or its words, unless even these have no room; then rich takes from all.
+    The widest column that can still shrink shrinks first: lines of words wrap, then paths fold.
+    None becomes narrower than its figures or its words, unless even these have no room; then rich
+    takes from all.
     """
     columns = list(zip(*lines, strict=True))
     widths = [max(map(cell_len, column)) for column in columns]
-    least = [_least(column, side) for column, side in zip(columns, justify, strict=True)]
-    for _ in range(sum(widths) + GAP * (len(widths) - 1) - width):
-        spare = [i for i, wide in enumerate(widths) if wide > least[i]]
-        if not spare:
-            break
-        widths[max(spare, key=widths.__getitem__)] -= 1
+    over = sum(widths) + GAP * (len(widths) - 1) - width
+    for longest in (_WHOLE, _LONGEST_WORD):
+        least = [_least(*column, longest) for column in zip(columns, justify, strict=True)]
+        while over > 0:
+            spare = [i for i, wide in enumerate(widths) if wide > least[i]]
+            if not spare:
+                break
+            widths[max(spare, key=widths.__getitem__)] -= 1
+            over -= 1
     return widths
 
 
-def _least(column: Sequence[str], side: Justify) -> int:
+def _least(column: Sequence[str], side: Justify, longest: int) -> int:
     if side == "right":
         return max(_longest_word(column[0]), *map(cell_len, column[1:]), 1)
-    return max(1, min(_LONGEST_WORD, max(map(_longest_word, column))))
+    return max(1, min(longest, max(map(_longest_word, column))))
 
 
 def _longest_word(text: str) -> int:

@@ -25,6 +25,15 @@ _OTHERS = {
 }
 
 
+# As the other lines of a plan call them.
+_KINDS = {"attention": "Attention", "mlp": "MLP"}
+_BUDGETS = {
+    "sparsity": "budget_sparsity",
+    "parameters": "budget_parameters",
+    "memory": "budget_memory",
+}
+
+
 def print_model(model: Model, screen: Screen, say: Messages) -> None:
     """Which model is pruned."""
     screen.section(say("prune_plan"))
@@ -44,6 +53,10 @@ def print_plan(
     print_model(model, screen, say)
     screen.line(say("prune_method", method=_method(plan), device=device))
 
+    if plan.budget is not None:
+        budget = {"value": plan.budget.value, "batch": plan.budget.batch}
+        screen.line(say(_BUDGETS[plan.budget.of], context=plan.budget.context, **budget))
+
     def figures(target: Target) -> tuple[str, int, int]:
         return target.group.kind, target.remove, target.group.units
 
@@ -57,7 +70,13 @@ def print_plan(
         same = [target for target in together if target.group.kind == kind]
         layers = layer_ranges(sorted(t.group.layer or 0 for t in same))
         n, total = sum(t.remove for t in same), sum(t.group.units for t in same)
-        values = {"kind": kind, "layers": layers, "n": n, "total": total, "floor": plan.floor}
+        values = {
+            "kind": _KINDS.get(kind, kind),
+            "layers": layers,
+            "n": n,
+            "total": total,
+            "floor": plan.floor,
+        }
         screen.line(say("prune_knapsack" if plan.knapsack else "prune_together", **values))
     alone = sorted((t for t in targets if t not in together), key=figures)
     for (kind, remove, units), group in groupby(alone, key=figures):
@@ -76,12 +95,14 @@ def print_plan(
 
 
 def _method(plan: PruningPlan) -> str:
-    if plan.structure == "layer":
-        size = f" ({plan.examples} × {plan.example_length})" if plan.is_calibrated else ""
-        return f"{plan.depth_by}{size}"
-    method: str = plan.importance
-    if method == "taylor":
-        method = f"taylor ({plan.taylor}, {plan.examples} × {plan.example_length})"
+    windows = [f"{plan.examples} × {plan.example_length}"] if plan.is_calibrated else []
+    is_layers = plan.structure == "layer"
+    form = [plan.taylor] if plan.importance == "taylor" and not is_layers else []
+    method: str = plan.depth_by if is_layers else plan.importance
+    if form or windows:
+        method += f" ({', '.join([*form, *windows])})"
+    if is_layers:
+        return method
     if plan.importance != "random":
         method += f", grouping={plan.grouping}"
     return method + (f", steps={plan.steps}" if plan.steps > 1 else "")

@@ -151,6 +151,33 @@ def test_layers_that_went_or_came_are_told(pair: tuple[Path, Path], tmp_path: Pa
     assert codes(verified(pair[1], short), "depth") == {"layers_come"}
 
 
+def without_first_layer(state: State) -> dict[str, torch.Tensor | None]:
+    """Layers 1, 2, 3 become 0, 1, 2."""
+    changed: dict[str, torch.Tensor | None] = {}
+    for name in state:
+        parts = name.split(".")
+        if parts[1] == "layers":
+            following = ".".join([*parts[:2], str(int(parts[2]) + 1), *parts[3:]])
+            changed[name] = state.get(following)
+    return changed
+
+
+def test_a_range_names_the_originals_layers_where_some_are_gone(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    short = spoilt(
+        pair[1], tmp_path / "x", without_first_layer, {"num_hidden_layers": 3},
+        lambda value: value.update(kept_layers=[1, 2, 3]),
+    )  # fmt: skip
+
+    found = verified(short, pair[0], Wanted((1, 3)))
+    assert {check(found, name).verdict for name in ("untouched", "target")} == {"pass"}
+    # The original's last layer, whatever the file calls it; what is past it is nobody's.
+    assert codes(verified(short, pair[0], Wanted((1, 4))), "target") == {"not_cut"}
+    with pytest.raises(PlanError, match=r"past the original's layers, 0\.\.3"):
+        verified(short, pair[0], Wanted((1, 5)))
+
+
 def swap_heads(value: Any) -> None:
     value["layers"]["1"]["attention"]["kept"]["heads"] = [0, 3]
 

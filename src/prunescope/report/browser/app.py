@@ -25,22 +25,13 @@ else:
     containers = require("textual.containers", "browse")
     widgets = require("textual.widgets", "browse")
 
-_DETAILS = (
-    "original_parameters",
-    "pruned_parameters",
-    "retention",
-    "sparsity",
-    "original_shape",
-    "pruned_shape",
-)
-
 
 class Browser(app.App[None]):
     """The application; `run()` returns when the user leaves it."""
 
     CSS = """
     #tree { width: 55%; }
-    #details { width: 45%; border-left: solid $primary; padding: 0 1; }
+    #details { width: 45%; border-left: solid $primary; padding: 0 0 0 1; }
     #search { dock: top; display: none; }
     #search.shown { display: block; }
     """
@@ -158,9 +149,8 @@ class Browser(app.App[None]):
         return label
 
     def _described(self, entry: Entry) -> Text:
-        headings = {key: self._say(key) for key in _DETAILS}
         text = Text(f"{entry.title}\n\n", "bold")
-        for heading, value in described(entry, headings):
+        for heading, value in described(entry, self._say):
             text.append(f"{heading}\n", "cyan")
             text.append(f"  {value}\n", "default")
         return text

@@ -12,10 +12,21 @@ from prunescope.analysis.tabular import dimensions
 from prunescope.architecture import Model, Module, Role
 from prunescope.checkpoint import TensorInfo
 from prunescope.errors import printable
+from prunescope.report.messages import Messages
+from prunescope.report.trace_findings import space_title
 
 # A strip longer than this is cut into as many cells, each for several units.
 STRIP = 32
-_SHADES = " ░▒▓█"
+_SHADES = "·░▒▓█"
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """Which units of a space were kept: their number, that of all, and a drawing."""
+
+    kept: int
+    units: int
+    drawn: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +47,7 @@ class Entry:
     shapes: tuple[tuple[int, ...] | None, tuple[int, ...] | None] | None = None
     tensors: tuple[TensorInfo, ...] = ()
     children: tuple[Entry, ...] = ()
-    strips: Mapping[str, str] | None = None
+    strips: Mapping[str, Strip] | None = None
 
     def matches(self, text: str) -> bool:
         """Whether `text` is in the title or in a tensor's name, in any case."""
@@ -79,7 +90,7 @@ def of_pair(
 
 
 def strip(kept: Sequence[int], units: int) -> str:
-    """`█` for a unit that stays, ` ` for one that went; shades where a cell is several units."""
+    """`█` for a unit that stays, `·` for one that went; shades where a cell is several units."""
     cells = min(units, STRIP)
     stays = [False] * units
     for unit in kept:
@@ -95,16 +106,19 @@ def strip(kept: Sequence[int], units: int) -> str:
     return "".join(drawn)
 
 
-def _strips(groups: Mapping[str, GroupRecord]) -> dict[str, str]:
+def _strips(groups: Mapping[str, GroupRecord]) -> dict[str, Strip]:
     drawn = {}
     for group in groups.values():
         for space, kept in group.kept.items():
             each = len(kept) // max(group.units - group.removed, 1) or 1
-            drawn[space] = strip(kept, group.units * each)
+            units = group.units * each
+            drawn[space] = Strip(len(kept), units, strip(kept, units))
     return drawn
 
 
-def _group(title: str, children: Sequence[Entry], strips: Mapping[str, str] | None = None) -> Entry:
+def _group(
+    title: str, children: Sequence[Entry], strips: Mapping[str, Strip] | None = None
+) -> Entry:
     counts = Counts(
         sum(child.counts.original for child in children),
         sum(child.counts.pruned for child in children),
@@ -128,25 +142,21 @@ def _compared(module: ModuleComparison, present: Mapping[Role, Module]) -> Entry
     return Entry(module.role.title, module.parameters, shapes, tensors)
 
 
-def described(entry: Entry, headings: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The details of an entry, as (heading, text).
-
-    Args:
-        headings: what `original_parameters`, `pruned_parameters`, `retention`, `sparsity`,
-            `original_shape`, `pruned_shape` are called.
-    """
+def described(entry: Entry, say: Messages) -> list[tuple[str, str]]:
+    """The details of an entry, as (heading, text)."""
     counts = entry.counts
     rows = [
-        (headings["original_parameters"], f"{counts.original:,}"),
-        (headings["pruned_parameters"], f"{counts.pruned:,}"),
-        (headings["retention"], f"{counts.retention:.4f}"),
-        (headings["sparsity"], f"{counts.sparsity:.4f}"),
+        (say("original_parameters"), f"{counts.original:,}"),
+        (say("pruned_parameters"), f"{counts.pruned:,}"),
+        (say("retention"), f"{counts.retention:.4f}"),
+        (say("sparsity"), f"{counts.sparsity:.4f}"),
     ]
     if entry.shapes is not None:
-        rows.append((headings["original_shape"], dimensions(entry.shapes[0])))
-        rows.append((headings["pruned_shape"], dimensions(entry.shapes[1])))
-    for space, drawn in (entry.strips or {}).items():
-        rows.append((space, f"|{drawn}|"))
+        rows.append((say("original_shape"), dimensions(entry.shapes[0])))
+        rows.append((say("pruned_shape"), dimensions(entry.shapes[1])))
+    for space, found in (entry.strips or {}).items():
+        heading = say("browse_kept", space=space_title(space, say), n=found.kept, of=found.units)
+        rows.append((heading, found.drawn))
     for tensor in entry.tensors:
         where = f"{tensor.dtype} {list(tensor.shape)}  {tensor.nbytes:,} B"
         if tensor.shared_with is not None:

@@ -66,7 +66,7 @@ def cards(found: Overview) -> list[Card]:
 def _measured(before: Evaluated | None, after: Evaluated | None) -> list[Card]:
     dealt = []
     for key, name, form in (
-        ("report_perplexity", "perplexity", ".2f"),
+        ("report_perplexity", "perplexity", ",.2f"),
         ("report_decode", "decode", ",.1f"),
     ):
         old, new = (getattr(one, name) if one else None for one in (before, after))
@@ -116,7 +116,7 @@ def _summary(
         f"{counts.pruned:,}",
         gigabytes(nbytes),
         f"{counts.sparsity:.4f}",
-        number(evaluation.perplexity if evaluation else None, ".2f"),
+        number(evaluation.perplexity if evaluation else None, ",.2f"),
         f"{kv_cache:,}",
         verdict,
         mark,

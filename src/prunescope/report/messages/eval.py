@@ -40,10 +40,9 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "eval_texts_title": ("贪心生成 ({new} 词元)", "Greedy generations ({new} tokens)"),
     "measuring_speed": ("测量速度", "Measuring speed"),
     "help_eval": (
-        "测量剪枝的代价与收益: 困惑度, 任务, 速度, 生成的文本; 可与原始模型对照。"
-        "\n\n示例: {example}",
-        "Measure what pruning cost and what it bought: perplexity, tasks, speed and generated "
-        "text, beside the original's.\n\nExample: {example}",
+        "测量剪枝的代价与收益: 困惑度, 任务, 速度。\n\n以及生成的文本; 可与原始模型对照。",
+        "Measure perplexity, tasks, speed and generated text.\n\n"
+        "What pruning cost and what it bought, beside the original where it is named.",
     ),
     "help_eval_original": ("并列测量的原始模型", "the original model, measured beside it"),
     "help_eval_text": (
@@ -82,8 +81,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "help_repeats": ("计入的运行次数", "runs that count"),
     "help_device_name": (
-        "与此设备的峰值所允许的速度对照",
-        "device whose peaks bound the speed",
+        "与此设备的峰值所允许的速度对照: {names}",
+        "device whose peaks bound the speed: {names}",
     ),
     "help_generate": ("并列生成文本", "generate text side by side"),
     "help_prompt": (

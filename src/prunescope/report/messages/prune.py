@@ -36,12 +36,22 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "prune_together": (
         "{kind} 层 {layers}: 跨层统一排序, 共移除 {n}/{total} 个单元, 每层至少保留 {floor}",
         "{kind} of layers {layers}: {n} of {total} units removed in one ranking across layers; "
-        "each keeps a share of {floor} at least",
+        "each keeps at least {floor} of its units",
     ),
     "prune_knapsack": (
         "{kind} 层 {layers}: 在预算内按得分精确分配, 使损失的得分总和最小, 每层至少保留 {floor}",
-        "{kind} of layers {layers}: shared out exactly by score within the budget: the least score "
-        "is lost; each keeps a share of {floor} at least",
+        "{kind} of layers {layers}: units chosen by score, so that within the budget the least "
+        "score is lost (exactly); each layer keeps at least {floor} of its units",
+    ),
+    "budget_sparsity": ("预算: 稀疏度至少 {value}", "Budget: sparsity of at least {value}"),
+    "budget_parameters": (
+        "预算: 至多 {value:,.0f} 参数",
+        "Budget: at most {value:,.0f} parameters",
+    ),
+    "budget_memory": (
+        "预算: 权重与 KV 缓存至多 {value:,.0f} 字节 ({batch} 个序列, 各 {context:,} 个词元)",
+        "Budget: at most {value:,.0f} bytes of weights and KV cache ({batch} sequence(s) of "
+        "{context:,} tokens)",
     ),
     "prune_planned": (
         "预计剪枝后: {n:,} 参数 (稀疏度 {s:.4f})",
@@ -110,9 +120,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "embedded_text": ("内置评测文本", "embedded evaluation text"),
     "measuring_perplexity": ("计算困惑度", "Measuring perplexity"),
     "help_prune": (
-        "结构化剪枝 (LLM-Pruner 方法): 整组移除 GQA 头与 MLP 通道。\n\n示例: {example}",
-        "Structured pruning (LLM-Pruner's method): whole GQA groups and MLP channels are "
-        "removed.\n\nExample: {example}",
+        "剪枝: 移除注意力头, 通道, 隐藏维度或层。\n\n"
+        "结构化剪枝 (LLM-Pruner 方法); 除非另有选择, 移除整组 GQA 头与 MLP 通道。",
+        "Prune: remove heads, channels, hidden columns or layers.\n\n"
+        "Structured pruning, by LLM-Pruner's method; unless options say otherwise, whole GQA "
+        "groups and MLP channels are removed.",
     ),
     "help_base_model": ("原始模型目录", "folder of the model to prune"),
     "help_pruning_ratio": (

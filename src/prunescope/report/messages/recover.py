@@ -35,10 +35,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "recover_saved": ("恢复后的模型已保存到: {path}", "Recovered model saved to {path}"),
     "help_recover": (
-        "用 LoRA 恢复剪枝后模型的能力 (默认值同 LLM-Pruner), 合并后按原来的文件, 名称与类型保存。"
-        "\n\n示例: {example}",
-        "Recover a pruned model with LoRA (LLM-Pruner's settings), merge it, and save it with the "
-        "files, names and types it had.\n\nExample: {example}",
+        "用 LoRA 恢复剪枝后的模型。\n\n默认值同 LLM-Pruner; 合并后按原来的文件, 名称与类型保存。",
+        "Recover a pruned model with LoRA.\n\n"
+        "With LLM-Pruner's settings; merged, and saved with the files, names and types that the "
+        "model had.",
     ),
     "help_recover_output": ("输出目录", "folder to write the model to"),
     "help_recover_text": (

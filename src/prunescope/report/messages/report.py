@@ -41,9 +41,9 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "report_on_front": ("在前沿上", "on the front"),
     "report_by_layer": ("各层稀疏度", "Sparsity of each layer"),
     "report_by_layer_caption": (
-        "每层移除的参数占原来的比例; 虚线为整个模型的值。",
+        "每层移除的参数占原来的比例; 虚线为整个模型的值, 若给出目标则另有一条。",
         "The share of each layer's parameters that was removed; the dashed line is the whole "
-        "model's.",
+        "model's, a second one the target where one was given.",
     ),
     "report_target": ("目标稀疏度 ({p:.1f}%)", "Target Sparsity ({p:.1f}%)"),
     "report_heat": ("模块 × 层", "Module × layer"),
@@ -53,9 +53,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "report_kept_title": ("保留的头与通道", "Heads and channels kept"),
     "report_kept_by": (
-        "依据: {source}。每行一层, 每格一个单元 (单元多时为一段): 着色为保留, × 为移除。",
-        "By {source}. One row a layer, one cell a unit, or a stretch where there are many: "
-        "filled is kept, × is gone.",
+        "依据: {source}。每行一层, 每格一个单元 (单元多时为一段, 保留越少颜色越浅): 着色为保留, "
+        "× 为移除。",
+        "By {source}. One row a layer, one cell a unit: filled is kept, × is gone. Where there "
+        "are many, a cell is a stretch, the paler the fewer of it were kept.",
     ),
     "report_kept_unknown": (
         "没有 pruning.json, 也未读取权重 (--trace): 已剪枝层保留了哪些单元未知。",
@@ -104,12 +105,17 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Charts, sorting and filtering need JavaScript; the tables do not.",
     ),
     "report_hashing": ("计算 SHA-256", "Computing SHA-256"),
+    "help_plot_one": (
+        "将每层与每个投影的稀疏度画成图 (.png, .svg, .pdf); 仅限一个剪枝后模型",
+        "draw the sparsity of each layer and projection to this file (.png, .svg, .pdf); of one "
+        "pruned model",
+    ),
     "report_written": ("报告已保存到: {path}", "Report written to {path}"),
     "help_report": (
-        "将分析, 验证与开销写成一个独立的 HTML 文件; 一个原始模型, 一个或多个剪枝后模型。"
-        "无需网络即可打开。\n\n示例: {example}",
-        "Write analysis, verification and costs as one self-contained HTML file: an original and "
-        "one or more pruned models. It opens without a network.\n\nExample: {example}",
+        "将分析, 验证与开销写成一个 HTML 文件。\n\n"
+        "一个原始模型, 一个或多个剪枝后模型; 文件独立完整, 无需网络即可打开。",
+        "Write analysis, checks and costs as one HTML page.\n\n"
+        "Of an original and one or more pruned models. The file needs no other and no network.",
     ),
     "help_report_output": ("HTML 文件的路径", "where to write the HTML file"),
     "help_report_eval": (

@@ -24,10 +24,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "scan_verdict_none": ("✅ 此文件不含 pickle", "✅ This file holds no pickle"),
     "scan_incomplete": ("❌ 未能读完: {text}", "❌ Not read to the end: {text}"),
     "help_scan": (
-        "列出加载一个文件 (或目录中每个文件) 的 pickle 会导入和调用的名称, 但不执行。"
-        "发现危险名称时退出码为 1, 无法读完时为 2。\n\n示例: {example}",
-        "List what loading the pickles of a file, or of each file in a folder, would import and "
-        "call, without loading them. Exits with 1 if anything is dangerous, 2 if it cannot be "
-        "read to the end.\n\nExample: {example}",
+        "列出加载 pickle 文件会导入和调用什么。\n\n"
+        "查看一个文件或目录中的每个文件, 但不执行。发现危险名称时退出码为 1, 无法读完时为 2。",
+        "List what loading a pickle would import and call.\n\n"
+        "Of one file, or of each file in a folder, without loading them. Exits with 1 if anything "
+        "is dangerous, 2 if it cannot be read to the end.",
     ),
 }

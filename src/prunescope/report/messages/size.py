@@ -27,9 +27,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "(1 GB = 2^30 bytes; sizes are those of the weight files)",
     ),
     "help_size": (
-        "检查模型文件的物理大小与参数量; 不带参数时列出 prune_log/ 下的所有模型。\n\n"
-        "示例: {example}",
-        "Show what a model weighs on disk and how many parameters it has; without arguments, "
-        "every model under prune_log/.\n\nExample: {example}",
+        "检查模型文件的物理大小与参数量。\n\n不带参数时列出 prune_log/ 下的所有模型。",
+        "Show what a model weighs on disk and its parameters.\n\n"
+        "Without arguments, every model under prune_log/.",
     ),
 }

@@ -38,10 +38,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "reading_weights": ("读取权重", "Reading weights"),
     "help_sparsity": (
-        "统计权重中的零: 比例, 2:4 与 4:8 模式, 全零的块, 行与列。读取全部权重。\n\n"
-        "示例: {example}",
-        "Count the zeros among a model's weights: their share, the patterns 2:4 and 4:8, blocks, "
-        "rows and columns of zeros. Reads every weight.\n\n"
-        "Example: {example}",
+        "统计权重中的零及其模式。\n\n比例, 2:4 与 4:8 模式, 全零的块, 行与列。读取全部权重。",
+        "Count the zeros among a model's weights, and patterns.\n\n"
+        "Their share, 2:4 and 4:8, blocks, rows and columns of zeros. Reads every weight.",
     ),
 }

@@ -122,11 +122,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "{place}: {space} {units}",
     ),
     "help_trace": (
-        "从权重找出剪枝保留了哪些头, KV 头, 通道和层, 各张量是否一致, 以及每个查询头是否仍配对"
-        "训练时的 KV 头。检查未通过时退出码为 1。\n\n示例: {example}",
-        "Find in the weights which heads, KV heads, channels and layers pruning kept, whether the "
-        "tensors agree, and whether each query head still meets the KV head it was trained with. "
-        "Exits with 1 if a check fails.\n\nExample: {example}",
+        "从权重找出剪枝保留了哪些头, 通道和层。\n\n"
+        "并检查各张量是否一致, 以及每个查询头是否仍配对训练时的 KV 头。检查未通过时退出码为 1。",
+        "Find in the weights which heads, channels and layers stayed.\n\n"
+        "And whether the tensors agree on them, and each query head still meets the KV head it was "
+        "trained with. Exits with 1 if a check fails.",
     ),
     "help_trace_all": (
         "列出所有保留的单元与每个张量的偏移",

@@ -311,11 +311,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "layers differ, and architecture {architecture} makes all alike (deci does not)",
     ),
     "help_verify": (
-        "检查剪枝后的模型: 计划是否执行, 模型是否一致, 哪些引擎能加载。只给一个模型时, 不与原始模型"
-        "比较。有检查失败时退出码为 1。\n\n示例: {example}",
-        "Check a pruned model: was the plan obeyed, do its parts fit together, which engines load "
-        "it? With one model nothing is compared with an original. Exits with 1 if a check "
-        "fails.\n\nExample: {example}",
+        "检查剪枝后的模型是否合乎计划, 能否加载。\n\n"
+        "计划是否执行, 模型是否一致, 哪些引擎能加载。只给一个模型时, 不与原始模型比较。"
+        "有检查失败时退出码为 1。",
+        "Check a pruned model against its plan and original.\n\n"
+        "Was the plan obeyed, do its parts fit together, which engines load it? With one model "
+        "nothing is compared with an original. Exits with 1 if a check fails.",
     ),
     "help_layers": (
         "应被剪枝的层, 半开区间, 如 3:30; 其余层应保持不变",

@@ -13,7 +13,7 @@ function drawCharts(figures, language) {
   function layers(model) {
     const numbers = model.layers.map(([layer]) => layer);
     return Plot.plot({
-      width: WIDTH, height: 280, marginLeft: 55, marginBottom: 46,
+      width: WIDTH, height: 288, marginLeft: 55, marginBottom: 46, marginTop: 28,
       ariaLabel: say("sparsity"),
       x: { type: "band", label: say("layer"), ticks: layerTicks(numbers), tickSize: 0, padding: 0.25 },
       y: { label: say("sparsity"), grid: true, nice: true, tickFormat: ".2f",
