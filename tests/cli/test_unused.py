@@ -29,7 +29,7 @@ CALIBRATED = "--pruner_type taylor, wanda or flap"
         *(
             (f"eval gone --speed --no-perplexity {option}", f"{option.split('=')[0]} belongs to p")
             for option in ("--text=x", "--window=8", "--stride=8", "--max-tokens=8", "--bos",
-                           "--stream")
+                           "--stream", "--no-stream")
         ),
         ("eval gone --window=8 --stride=9", "--stride 9 is longer than --window 8: "),
         (
@@ -58,7 +58,11 @@ def test_it_is_refused(capsys: pytest.CaptureFixture[str], line: str, cause: str
                            "--dtype=float32", "--resume")
         ),
         ("--scores=x --calibration=y", "--calibration belongs to scores that are measured"),
-        ("--scores=x --seed=1", "--seed belongs to a calibrated or random --pruner_type"),
+        ("--pruner_type=l2 --seed=1", "--seed belongs to a calibrated or random --pruner_type"),
+        ("--layer_wise --seed=1", "--seed belongs to --depth_by influence, --test"),
+        # Which have the scores, or take none: no --pruner_type would make use of it.
+        ("--scores=x --seed=1", f"--seed belongs to {TESTS}"),
+        ("--plan=x.json --seed=1", f"--seed belongs to {TESTS}"),
         ("--max_seq_len=9", f"--max_seq_len belongs to --search, {TESTS}"),
         ("--eval_device=cpu", f"--eval_device belongs to --search, {TESTS}"),
         ("--target_params=1 --search --top_p=1", f"--top_p belongs to {TESTS}"),
@@ -105,6 +109,16 @@ def test_the_script_takes_llm_pruners_options_with_any_measure_and_says_so(
         0, [f"warning: {option.split('=')[0]}" for option in IDLE]
     )  # fmt: skip
     assert called(script, capsys, *line, "--quiet") == (0, out, "")
+
+
+@pytest.mark.usefixtures("here")
+def test_of_two_reasons_the_one_that_leaves_nothing_to_add_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # `llama3.py` scores by l2: with taylor it would still be ignored.
+    line = ("--base_model=tiny", "--layer_wise", "--layer=1", "--taylor=vectorize", "--device=cpu")
+    code, _, err = called(script, capsys, *line)
+    assert (code, err) == (0, "warning: --taylor belongs to --block_wise or --channel_wise\n")
 
 
 def test_the_script_refuses_what_llm_pruner_has_not(capsys: pytest.CaptureFixture[str]) -> None:

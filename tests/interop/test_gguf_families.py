@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, Olmo2Config
 from prunescope.errors import ArchitectureError, CheckpointError
 from prunescope.interop.gguf_export import export_gguf
 from tests.interop.test_gguf_export import read, rotated
-from tests.support.gguf_families import LONGROPE, folder_of, halved, network_of
+from tests.support.gguf_families import CONFIGS, LONGROPE, YARN, folder_of, halved, network_of
 from tests.support.pruning import edit_weights, store_as_torch
 from tests.support.tiny import SHAPE, edit_json, tiny_folder
 
@@ -90,6 +90,15 @@ def test_gemma2_has_its_norms_scales_and_windows(tmp_path: Path) -> None:
     assert "output.weight" not in found
 
 
+def test_a_gemma2_without_windows_has_some_that_leave_nothing_out(tmp_path: Path) -> None:
+    # llama.cpp ends with a failed assertion where no layer has one.
+    kinds = ["full_attention"] * 4
+    export_gguf(folder_of("gemma2", tmp_path / "model", layer_types=kinds), tmp_path / "m.gguf")
+    keys, _ = read(tmp_path / "m.gguf")
+    assert keys["gemma2.attention.sliding_window_pattern"] == [True] * 4
+    assert keys["gemma2.attention.sliding_window"] == keys["gemma2.context_length"] == 256
+
+
 def test_gemma2_27b_is_scaled_as_llama_cpp_knows_it_by_its_depth(tmp_path: Path) -> None:
     changes = {"num_hidden_layers": 46, "num_attention_heads": 2, "query_pre_attn_scalar": 12}
     folder = folder_of("gemma2", tmp_path / "model", **changes)
@@ -156,6 +165,54 @@ def test_longrope_without_a_factor_for_each_frequency_is_refused(
     edit_json(folder / "config.json", {"rope_parameters": LONGROPE | {"long_factor": factors}})
     with pytest.raises(ArchitectureError, match="RoPE long_factor is no list of 3 numbers"):
         export_gguf(folder, tmp_path / "m.gguf")
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"beta_fast": 8}, "beta_fast 8"),
+        ({"beta_slow": "2"}, "beta_slow '2'"),
+        ({"truncate": False}, "truncate False"),
+        ({"attention_factor": 2.0}, r"attention_factor 2\.0"),
+        ({"mscale": 1.0, "mscale_all_dim": 1.0}, r"mscale 1\.0"),
+    ],
+)
+def test_a_yarn_that_llama_cpp_has_no_keys_for_is_refused(
+    tmp_path: Path, settings: dict[str, object], key: str
+) -> None:
+    folder = folder_of("qwen3 yarn", tmp_path / "model")
+    edit_json(folder / "config.json", {"rope_parameters": YARN | settings})
+    with pytest.raises(ArchitectureError, match=f"llama.cpp computes YaRN without {key} of"):
+        export_gguf(folder, tmp_path / "m.gguf")
+
+
+def test_a_yarn_that_states_the_usual_is_written(tmp_path: Path) -> None:
+    # 1 + log(4) / 10, by the paper.
+    usual = {"beta_fast": 32.0, "beta_slow": 1, "truncate": True, "mscale": 1.0,
+             "attention_factor": 1.1386294361}  # fmt: skip
+    folder = folder_of("qwen3", tmp_path / "model", rope_parameters=YARN | usual)
+    export_gguf(folder, tmp_path / "m.gguf")
+    keys, _ = read(tmp_path / "m.gguf")
+    assert keys["qwen3.rope.scaling.type"] == "yarn"
+    assert keys["qwen3.rope.scaling.factor"] == 4.0
+    assert keys["qwen3.rope.scaling.original_context_length"] == 64
+
+
+@pytest.mark.parametrize(
+    "name", ["qwen2", "qwen3", "gemma2", "mixtral", "qwen2_moe", "qwen3_moe", "phi3"]
+)
+def test_what_a_config_leaves_out_is_what_transformers_takes(tmp_path: Path, name: str) -> None:
+    folder = folder_of(name, tmp_path / "model")
+    edit_json(folder / "config.json", {"rms_norm_eps": None, "rope_parameters": None})
+    architecture = export_gguf(folder, tmp_path / "m.gguf").architecture
+    keys, _ = read(tmp_path / "m.gguf")
+    taken = CONFIGS[name][0]()
+    epsilon, base = (
+        keys[f"{architecture}.{key}"]
+        for key in ("attention.layer_norm_rms_epsilon", "rope.freq_base")
+    )
+    assert epsilon == pytest.approx(taken.rms_norm_eps)
+    assert base == taken.rope_parameters["rope_theta"]
 
 
 EXPERTS = {
@@ -257,6 +314,11 @@ def test_layers_that_differ_are_to_be_padded_where_llama_cpp_takes_one_shape(
         ("gemma2", {"final_logit_softcapping": None}, "final_logit_softcapping is None"),
         ("gemma2", {"query_pre_attn_scalar": -1}, "query_pre_attn_scalar is -1"),
         ("phi3", {"sliding_window": "wide"}, "sliding_window is 'wide'"),
+        (
+            "qwen3",
+            {"rope_parameters": {"partial_rotary_factor": 0.5}},
+            "qwen3 rotates all rows of a head",
+        ),
         (
             "phi3",
             {"rope_parameters": {"partial_rotary_factor": 2.0}},

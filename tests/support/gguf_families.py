@@ -33,9 +33,16 @@ LONGROPE: dict[str, Any] = {
     # llama.cpp makes room for 256 tokens at least.
     "original_max_position_embeddings": 256,
 }
+YARN: dict[str, Any] = {
+    "rope_type": "yarn",
+    "rope_theta": 10000.0,
+    "factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
 CONFIGS: dict[str, tuple[type[hf.PreTrainedConfig], dict[str, Any]]] = {
     "qwen2": (hf.Qwen2Config, _FILLING),
     "qwen3": (hf.Qwen3Config, {}),
+    "qwen3 yarn": (hf.Qwen3Config, {"rope_parameters": YARN}),
     "gemma2": (hf.Gemma2Config, _GEMMA),
     # As after whole layers have gone.
     "gemma2, other windows": (
@@ -43,6 +50,7 @@ CONFIGS: dict[str, tuple[type[hf.PreTrainedConfig], dict[str, Any]]] = {
         _GEMMA
         | {"layer_types": [f"{k}_attention" for k in ("full", "sliding", "sliding", "full")]},
     ),
+    "gemma2, no windows": (hf.Gemma2Config, _GEMMA | {"layer_types": ["full_attention"] * 4}),
     "mixtral": (hf.MixtralConfig, {"num_local_experts": 6, "num_experts_per_tok": 2}),
     "qwen2_moe": (hf.Qwen2MoeConfig, _FILLING | _EXPERTS | {"shared_expert_intermediate_size": 28}),
     "qwen3_moe": (hf.Qwen3MoeConfig, _EXPERTS | {"norm_topk_prob": True}),

@@ -22,12 +22,14 @@ class Fit:
         architecture: the first that holds this one; None where none does.
         is_uneven: whether layers differ in what an architecture counts.
         strange: layers without experts, where llama.cpp has them in all.
+        is_partly_rotated: whether a part of each head is rotated, where llama.cpp rotates all.
     """
 
     usual: str
     architecture: str | None
     is_uneven: bool
     strange: tuple[int, ...] = ()
+    is_partly_rotated: bool = False
 
 
 def table_of(family: Family, architecture: str) -> Family:
@@ -61,15 +63,23 @@ def fit(found: Layout) -> Fit | None:
     hidden = found.rows(None, "hidden")
     is_square = all(found.rows(layer, "heads") == hidden for layer in model.layers)
     is_whole = rotated_rows(found) == model.head_dim
-    for architecture in told.architectures:
-        takes = table_of(model.family, architecture).llama_cpp or LlamaCpp()
-        if (
-            (takes.per_layer or not is_uneven)
-            and (is_square or not takes.is_square)
-            and (is_whole or takes.is_narrow)
-        ):
-            return Fit(told.architectures[0], None if strange else architecture, is_uneven, strange)
-    return Fit(told.architectures[0], None, is_uneven, strange)
+    taken = {
+        each: table_of(model.family, each).llama_cpp or LlamaCpp() for each in told.architectures
+    }
+    held = [
+        architecture
+        for architecture, takes in taken.items()
+        if (takes.per_layer or not is_uneven)
+        if is_square or not takes.is_square
+        if is_whole or takes.is_narrow
+    ]
+    return Fit(
+        told.architectures[0],
+        None if strange or not held else held[0],
+        is_uneven,
+        strange,
+        not is_whole and not any(takes.is_narrow for takes in taken.values()),
+    )
 
 
 def unwanted(family: Family) -> tuple[str, ...]:

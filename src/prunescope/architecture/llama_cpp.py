@@ -38,7 +38,8 @@ class LlamaCpp:
         rope_factors: scalings of RoPE of which it reads factors from tensors.
         lengths: space → the GGUF key of how many units there are.
         integers, floats: key of config.json → the GGUF key that has its value.
-        defaults: that value, where config.json has none.
+        defaults: key of config.json → the value, where it has none: of those two, and where they
+            are not the usual 1e-6 and 10000 of `rms_norm_eps` and `rope_theta`.
         wants: key of config.json → the values with which llama.cpp computes; None among them
             where it may be left out.
         norm_offset: what is added to the weights of norms.

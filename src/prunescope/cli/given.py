@@ -16,16 +16,23 @@ def given(context: click.Context) -> frozenset[str]:
 
 
 def unused(context: click.Context, *rules: Rule) -> dict[str, str]:
-    """Options that were given and have no effect: parameter → a sentence that says so."""
+    """Options that were given and have no effect: parameter → a sentence that says so.
+
+    Of several rules that an option breaks the first counts.
+    """
     asked = given(context)
-    spelled = {param.name: param.opts[0] for param in context.command.params}
-    return {
-        name: f"{spelled[name]} belongs to {owner}"
-        for names, is_there, owner in rules
-        if not is_there
-        for name in names
-        if name in asked
-    }
+    found: dict[str, str] = {}
+    for names, is_there, owner in rules:
+        for name in () if is_there else names:
+            if name in asked:
+                found.setdefault(name, f"{_spelled(context, name)} belongs to {owner}")
+    return found
+
+
+def _spelled(context: click.Context, name: str) -> str:
+    (option,) = (param for param in context.command.params if param.name == name)
+    is_off = option.secondary_opts and context.params[name] is False
+    return (option.secondary_opts if is_off else option.opts)[0]
 
 
 def refuse_unused(*rules: Rule) -> None:

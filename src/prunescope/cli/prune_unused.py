@@ -56,6 +56,9 @@ def _rules(values: Mapping[str, Any]) -> tuple[Rule, ...]:
     is_tested = values["test_before_train"] or values["test_after_train"]
     tests = "--test_before_train or --test_after_train"
     tried = "--search, --test_before_train or --test_after_train"
+    is_done = values["plan"] is not None or values["scores"]
+    sampled = "--depth_by influence" if by_depth else "a calibrated or random --pruner_type"
+    drawn = tests if is_done else f"{sampled}, {tests}"
     return (
         (("pruner_type", "taylor", "grouping_strategy"), not by_depth,
          "--block_wise or --channel_wise"),
@@ -66,8 +69,7 @@ def _rules(values: Mapping[str, Any]) -> tuple[Rule, ...]:
         (("resume",), is_calibrated, calibrated),
         (("max_seq_len", "eval_device"), is_tested or values["search"], tried),
         (("temperature", "top_p"), is_tested, tests),
-        (("seed",), is_tested or is_random or is_measured,
-         f"a calibrated or random --pruner_type, {tests}"),
+        (("seed",), is_tested or is_random or is_measured, drawn),
         (("save_format", "uniform"), values["save_model"], "--save_model"),
         (("save_ckpt_log_name",), values["save_model"] or values["resume"], "--save_model"),
     )  # fmt: skip

@@ -45,6 +45,11 @@ def architecture_of(found: Layout) -> tuple[str, bool]:
             f"{where}: layer {fitting.strange[0]} has no experts, and llama.cpp's {fitting.usual} "
             "has them in all"
         )
+    if fitting.is_partly_rotated:
+        raise ArchitectureError(
+            f"{where}: llama.cpp's {fitting.usual} rotates all rows of a head, and config.json's "
+            "partial_rotary_factor a part"
+        )
     check_sizes(model)
     _check_whole(found)
     if fitting.architecture is None and fitting.is_uneven:

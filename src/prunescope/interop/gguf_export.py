@@ -99,9 +99,10 @@ def export_gguf(
     told = model.family.llama_cpp or takes
     writer = gguf.GGUFWriter(None, architecture)
     add_config(writer, found, told, is_uneven, wanted)
-    add_rope(writer, model.checkpoint, takes.rope_factors)
+    base = told.defaults.get("rope_theta", 10000.0)
+    add_rope(writer, model.checkpoint, takes.rope_factors, base)
     add_vocabulary(writer, home, model.outside[Role.EMBEDDING].shape[0], tokenizer_pre)
-    factors = rope_factors(model.checkpoint, rotated_rows(found) or 0)
+    factors = rope_factors(model.checkpoint, rotated_rows(found) or 0, base)
     tensors = list(tensors_of(found, architecture))
     f32 = gguf.GGMLQuantizationType.F32
     kinds = {

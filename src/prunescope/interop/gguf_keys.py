@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 else:
     gguf = require("gguf", "gguf")
 
+_WINDOW = "attention.sliding_window"
+
 
 def add_config(
     writer: gguf.GGUFWriter, found: Layout, told: LlamaCpp, is_uneven: bool, wanted: GgufType
@@ -49,16 +51,22 @@ def add_config(
     writer.add_key_length(model.head_dim or 0)
     writer.add_value_length(model.head_dim or 0)
     writer.add_rope_dimension_count(rotated_rows(found) or 0)
-    writer.add_context_length(int(number(model, "max_position_embeddings", 2048)))
-    writer.add_layer_norm_rms_eps(float(number(model, "rms_norm_eps", 1e-6)))
-    for name, key in told.integers.items():
-        writer.add_uint32(f"{writer.arch}.{key}", int(_stated(model, told, name)))
+    context = int(number(model, "max_position_embeddings", 2048))
+    writer.add_context_length(context)
+    writer.add_layer_norm_rms_eps(
+        float(number(model, "rms_norm_eps", told.defaults.get("rms_norm_eps", 1e-6)))
+    )
+    integers = {key: int(_stated(model, told, name)) for name, key in told.integers.items()}
+    if told.has_window:
+        windows = [slides(model.config, place) for place in range(len(model.layers))]
+        if not any(windows):
+            # Without one its loader aborts: those as long as any text leave nothing out.
+            windows, integers[_WINDOW] = [True] * len(windows), context
+        writer.add_array(f"{writer.arch}.attention.sliding_window_pattern", windows)
+    for key, value in integers.items():
+        writer.add_uint32(f"{writer.arch}.{key}", value)
     for name, key in told.floats.items():
         writer.add_float32(f"{writer.arch}.{key}", float(_stated(model, told, name)))
-    if told.has_window:
-        places = range(len(model.layers))
-        windows = [slides(model.config, place) for place in places]
-        writer.add_array(f"{writer.arch}.attention.sliding_window_pattern", windows)
 
 
 def number(model: Model, key: str, default: float | None = None) -> Any:

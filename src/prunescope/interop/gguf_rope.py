@@ -23,17 +23,20 @@ _ORIGINAL = "original_max_position_embeddings"
 _LONGROPE = "longrope"
 
 
-def add_rope(writer: gguf.GGUFWriter, checkpoint: Checkpoint, taken: Collection[str]) -> None:
+def add_rope(
+    writer: gguf.GGUFWriter, checkpoint: Checkpoint, taken: Collection[str], base: float
+) -> None:
     """Write base and scaling.
 
     Args:
         taken: the scalings of which llama.cpp's architecture reads factors from tensors.
+        base: that goes without saying.
 
     Raises:
         ArchitectureError: a scaling that llama.cpp's keys do not express.
     """
-    rope = _settings(checkpoint)
-    writer.add_rope_freq_base(float(rope.get("rope_theta", 10000.0)))
+    rope = _settings(checkpoint, base)
+    writer.add_rope_freq_base(float(rope["rope_theta"]))
     kind = _kind(rope)
     if kind not in ("default", "linear", "yarn", *taken):
         raise ArchitectureError(
@@ -45,6 +48,8 @@ def add_rope(writer: gguf.GGUFWriter, checkpoint: Checkpoint, taken: Collection[
     writer.add_string(f"{writer.arch}.rope.scaling.type", kind)
     if kind in ("linear", "yarn"):
         writer.add_rope_scaling_factor(float(rope["factor"]))
+    if kind == "yarn":
+        _check_yarn(checkpoint, rope)
     if kind in ("yarn", _LONGROPE):
         writer.add_rope_scaling_orig_ctx_len(int(rope[_ORIGINAL]))
     if kind == _LONGROPE:
@@ -52,7 +57,7 @@ def add_rope(writer: gguf.GGUFWriter, checkpoint: Checkpoint, taken: Collection[
 
 
 def rope_factors(
-    checkpoint: Checkpoint, dim: int
+    checkpoint: Checkpoint, dim: int, base: float
 ) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
     """Tensors of [dim / 2] float32: what each frequency is divided by; none for plain RoPE.
 
@@ -62,14 +67,15 @@ def rope_factors(
 
     Args:
         dim: rows of a head that are rotated.
+        base: that goes without saying.
 
     Raises:
         ArchitectureError: there are not as many.
     """
-    rope = _settings(checkpoint)
+    rope = _settings(checkpoint, base)
     kind = _kind(rope)
     if kind == "llama3":
-        return {FACTORS: llama3_factors(dim, float(rope.get("rope_theta", 10000.0)), rope)}
+        return {FACTORS: llama3_factors(dim, float(rope["rope_theta"]), rope)}
     if kind != _LONGROPE:
         return {}
     return {
@@ -118,11 +124,29 @@ def _attention_factor(checkpoint: Checkpoint, rope: Mapping[str, Any]) -> float:
     return math.sqrt(1 + math.log(longest) / math.log(original)) if longest > 1.0 else 1.0
 
 
+def _check_yarn(checkpoint: Checkpoint, rope: Mapping[str, Any]) -> None:
+    """Refuse what llama.cpp computes otherwise; transformers' `_compute_yarn_parameters` has more
+    settings than there are keys that every llama.cpp reads."""
+    usual = 0.1 * math.log(max(1.0, rope["factor"])) + 1
+    computed = {"beta_fast": 32, "beta_slow": 1, "truncate": True, "attention_factor": usual}
+    if rope.get("mscale") and rope.get("mscale_all_dim"):
+        computed["mscale"] = 0
+    for key, wanted in computed.items():
+        found = rope.get(key)
+        if found is None or found == wanted:
+            continue
+        if not _is_number(found) or not math.isclose(found, wanted, rel_tol=1e-6):
+            shown = printable(repr(found), 40)
+            raise ArchitectureError(
+                f"{checkpoint.path}: llama.cpp computes YaRN without {key} {shown} of config.json"
+            )
+
+
 def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and 0 < value <= MOST
 
 
-def _settings(checkpoint: Checkpoint) -> Mapping[str, Any]:
+def _settings(checkpoint: Checkpoint, base: float) -> Mapping[str, Any]:
     """The rotary settings, as transformers 5 writes them or as earlier ones did."""
     config = checkpoint.config
     rope: dict[str, Any] = {}
@@ -135,6 +159,7 @@ def _settings(checkpoint: Checkpoint) -> Mapping[str, Any]:
             rope |= value
     if "rope_theta" in config:
         rope.setdefault("rope_theta", config["rope_theta"])
+    rope.setdefault("rope_theta", base)
     needed = {
         "linear": ("factor",),
         "yarn": ("factor", _ORIGINAL),
@@ -147,9 +172,9 @@ def _settings(checkpoint: Checkpoint) -> Mapping[str, Any]:
         ),
     }
     for key in ("rope_theta", *needed.get(_kind(rope), ())):
-        value = rope.get(key, 10000.0 if key == "rope_theta" else None)
-        if not _is_number(value):
-            raise ArchitectureError(f"{checkpoint.path}: config.json: RoPE {key} is {value!r}")
+        if not _is_number(rope.get(key)):
+            shown = printable(repr(rope.get(key)), 40)
+            raise ArchitectureError(f"{checkpoint.path}: config.json: RoPE {key} is {shown}")
     if _kind(rope) == "llama3" and rope["low_freq_factor"] >= rope["high_freq_factor"]:
         raise ArchitectureError(
             f"{checkpoint.path}: config.json: RoPE low_freq_factor is not below high_freq_factor"

@@ -59,7 +59,7 @@ def check_boundary(
 def check_rows(
     place: object, rows: Mapping[tuple[str, int], Tensor], axes: Axes, is_complete: bool
 ) -> None:
-    """Raise LostProgress unless `rows` are float32 vectors of `axes`.
+    """Raise LostProgress unless `rows` are vectors of real numbers, of `axes` and no others.
 
     Args:
         is_complete: whether the measure has something to say of every axis.

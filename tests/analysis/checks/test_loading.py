@@ -90,6 +90,15 @@ def test_llama_cpp_has_experts_in_every_layer(tmp_path: Path) -> None:
     assert (found.verdict, found.code, found.layers) == ("warn", "no_experts", (0, 2))
 
 
+@pytest.mark.parametrize("layers", [(0, 4), (1, 3)])
+def test_llama_cpp_rotates_all_rows_of_a_head(tmp_path: Path, layers: tuple[int, int]) -> None:
+    whole = folder_of("qwen3", tmp_path / "whole")
+    folder = halved(whole, tmp_path / "pruned", *layers)
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
+    edit_json(folder / "config.json", {"rope_parameters": rope})
+    assert codes(verified(folder), "llama.cpp", "warn") == {"partly_rotated"}
+
+
 def test_layers_that_differ_load_with_the_code_beside_them(tmp_path: Path) -> None:
     pruned = prune_tiny(described(tiny_folder(tmp_path / "a")), plan())
     pruned.save(tmp_path / "b", "hf")

@@ -195,6 +195,8 @@ def _llama_cpp(after: Layout, uneven: list[Finding]) -> Iterator[Finding]:
     if fitting is not None and fitting.strange:
         for layer in fitting.strange:
             yield finding("warn", "no_experts", layer, usual=fitting.usual)
+    elif fitting is not None and fitting.is_partly_rotated:
+        yield finding("warn", "partly_rotated", usual=fitting.usual)
     elif fitting is None or fitting.architecture is None:
         unfilled = [] if fitting is None else [finding("warn", "unfilled", usual=fitting.usual)]
         yield from uneven or unfilled or [finding("pass", "convert_gguf")]

@@ -290,6 +290,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "各头的总宽度不等于隐藏维度, 其 {usual} 无法加载",
         "its heads do not fill the hidden size, as its {usual} wants",
     ),
+    "why_partly_rotated": (
+        "每个头只旋转一部分行, 而其 {usual} 旋转全部",
+        "a part of each head is rotated, and its {usual} rotates all",
+    ),
     "why_no_experts": (
         "没有专家, 而其 {usual} 每层都有",
         "no experts, which its {usual} has in every layer",
