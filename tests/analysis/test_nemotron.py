@@ -154,7 +154,7 @@ def test_engines_are_asked_for_what_they_build(tmp_path: Path) -> None:
     assert found == {
         "transformers": [("not_built",)],
         "vllm": [("linear_layer", 0, 1)],
-        "llama.cpp": [("convert_gguf",), ("linear_layer", 1)],
+        "llama.cpp": [("linear_layer", 1)],
     }
 
 

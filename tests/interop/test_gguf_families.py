@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
 import gguf
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, Olmo2Config
 
@@ -17,8 +19,20 @@ from tests.interop.test_gguf_export import read, rotated
 from tests.support.gguf_families import CONFIGS, LONGROPE, YARN, folder_of, halved, network_of
 from tests.support.pruning import edit_weights, store_as_torch
 from tests.support.tiny import SHAPE, edit_json, tiny_folder
+from tests.support.verify import check, codes, verified
 
 LAYER = "model.layers.1."
+
+
+def refused(folder: Path, cause: str) -> None:
+    """It is not written, and `verify`, which goes by the same judgement, says so beforehand."""
+    with pytest.raises(ArchitectureError, match=cause) as caught:
+        export_gguf(folder, folder / "m.gguf")
+    assert not (folder / "m.gguf").exists()
+    noted = check(verified(folder), "llama.cpp")
+    assert noted.verdict == "warn"
+    said = {one.code: str(one.values.get("cause")) for one in noted.findings}
+    assert "partly_rotated" in said or f"{folder}: {said['not_written']}" == str(caught.value)
 
 
 def test_qwen2_keeps_its_rows_where_its_heads_fill_the_hidden_size(tmp_path: Path) -> None:
@@ -163,8 +177,7 @@ def test_longrope_without_a_factor_for_each_frequency_is_refused(
 ) -> None:
     folder = folder_of("phi3 long", tmp_path / "model")
     edit_json(folder / "config.json", {"rope_parameters": LONGROPE | {"long_factor": factors}})
-    with pytest.raises(ArchitectureError, match="RoPE long_factor is no list of 3 numbers"):
-        export_gguf(folder, tmp_path / "m.gguf")
+    refused(folder, "RoPE long_factor is no list of 3 numbers")
 
 
 @pytest.mark.parametrize(
@@ -182,8 +195,7 @@ def test_a_yarn_that_llama_cpp_has_no_keys_for_is_refused(
 ) -> None:
     folder = folder_of("qwen3 yarn", tmp_path / "model")
     edit_json(folder / "config.json", {"rope_parameters": YARN | settings})
-    with pytest.raises(ArchitectureError, match=f"llama.cpp computes YaRN without {key} of"):
-        export_gguf(folder, tmp_path / "m.gguf")
+    refused(folder, f"llama.cpp computes YaRN without {key} of")
 
 
 def test_a_yarn_that_states_the_usual_is_written(tmp_path: Path) -> None:
@@ -289,8 +301,7 @@ def test_longrope_without_a_scale_is_refused_in_one_line(
 ) -> None:
     folder = folder_of("phi3 long", tmp_path / "model")
     edit_json(folder / "config.json", changes)
-    with pytest.raises((ArchitectureError, CheckpointError), match=cause):
-        export_gguf(folder, tmp_path / "m.gguf")
+    refused(folder, cause)
 
 
 @pytest.mark.parametrize("name", ["qwen3", "gemma2", "mixtral", "qwen2_moe", "qwen3_moe"])
@@ -306,6 +317,11 @@ def test_layers_that_differ_are_to_be_padded_where_llama_cpp_takes_one_shape(
 @pytest.mark.parametrize(
     ("name", "changes", "cause"),
     [
+        ("qwen3", {"head_dim": 7}, "does not give an even head_dim"),
+        ("qwen3", {"rope_parameters": {"rope_type": "dynamic"}}, "RoPE scaling 'dynamic'"),
+        ("qwen3", {"rope_parameters": {"rope_type": "linear"}}, "RoPE factor is None"),
+        ("qwen3", {"rope_theta": -1, "rope_parameters": None}, "RoPE rope_theta is -1"),
+        ("qwen3", {"rms_norm_eps": 0}, "rms_norm_eps is 0"),
         ("qwen2", {"hidden_act": "gelu"}, "hidden_act 'silu', not 'gelu'"),
         ("gemma2", {"hidden_activation": "relu"}, "hidden_activation 'gelu_pytorch_tanh', not"),
         ("qwen3_moe", {"norm_topk_prob": None}, "norm_topk_prob True, not None"),
@@ -331,15 +347,12 @@ def test_what_llama_cpp_would_compute_otherwise_is_refused(
 ) -> None:
     folder = folder_of(name, tmp_path / "model")
     edit_json(folder / "config.json", changes)
-    with pytest.raises((ArchitectureError, CheckpointError), match=cause):
-        export_gguf(folder, tmp_path / "m.gguf")
-    assert not (tmp_path / "m.gguf").exists()
+    refused(folder, cause)
 
 
 def test_a_head_of_its_own_has_no_place_in_gemma2(tmp_path: Path) -> None:
     folder = folder_of("gemma2", tmp_path / "model", tie_word_embeddings=False)
-    with pytest.raises(ArchitectureError, match=r"gemma2 has no place for .* 'lm_head.weight'"):
-        export_gguf(folder, tmp_path / "m.gguf")
+    refused(folder, r"gemma2 has no place for .* 'lm_head.weight'")
 
 
 def test_heads_rotated_in_part_must_fill_the_hidden_size(tmp_path: Path) -> None:
@@ -355,3 +368,26 @@ def test_families_that_are_not_written_are_told_which_are(tmp_path: Path) -> Non
     olmo = AutoModelForCausalLM.from_config(Olmo2Config(**SHAPE | {"pad_token_id": 0}))
     with pytest.raises(ArchitectureError, match=r"qwen3, qwen3_moe, not .*'olmo2'"):
         export_gguf(tiny_folder(tmp_path / "model", olmo), tmp_path / "m.gguf")
+    assert codes(verified(tmp_path / "model"), "llama.cpp", "skip") == {"convert_theirs"}
+
+
+def test_a_null_is_no_number(tmp_path: Path) -> None:
+    # Of Phi-3 another epsilon than the usual goes without saying, where there is no such key.
+    path = folder_of("phi3", tmp_path) / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"rms_norm_eps": None}))
+    refused(tmp_path, "rms_norm_eps is None")
+
+
+def test_weights_of_a_type_that_is_not_read_are_named(tmp_path: Path) -> None:
+    folder = folder_of("qwen3", tmp_path / "model")
+    name = f"{LAYER}mlp.up_proj.weight"
+    edit_weights(folder, {name: torch.zeros(20, 24, dtype=torch.int16)})
+    refused(folder, f"tensor '{name}' is I16, which GGUF export cannot read")
+
+
+def test_a_model_without_a_config_is_not_passed(tmp_path: Path) -> None:
+    folder = folder_of("qwen3", tmp_path)
+    edit_json(folder / "config.json", {"model_type": None})
+    with pytest.raises(ArchitectureError, match="not model_type None"):
+        export_gguf(folder, tmp_path / "m.gguf")
+    assert "needs_config" in codes(verified(folder), "llama.cpp", "warn")

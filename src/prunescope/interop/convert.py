@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 from prunescope.architecture import recognise
 from prunescope.architecture.block_configs import NEMOTRON
+from prunescope.architecture.from_deci import as_llama
 from prunescope.architecture.unstacked import unstacked
 from prunescope.atomic import replacing_folder
 from prunescope.checkpoint import Checkpoint, open_checkpoint
@@ -22,7 +23,6 @@ from prunescope.errors import CheckpointError
 from prunescope.interop.convert_target import belongs_to_a_model, check_target
 from prunescope.interop.copied import Conversion, copy
 from prunescope.interop.formats import Format
-from prunescope.interop.from_deci import as_llama
 from prunescope.interop.renamed import Reordered, project_of, renamed
 from prunescope.interop.safetensors_writer import (
     check_storable,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from prunescope.analysis.axes import Layout
-from prunescope.analysis.llama_cpp import fit, rotated_rows, unwanted
+from prunescope.analysis.llama_cpp_config import objection
+from prunescope.analysis.llama_cpp_fit import fit, unwanted
 from prunescope.architecture import Role, load_family
 from prunescope.architecture.family import ANY, numbered
 from prunescope.architecture.tables import family_names
@@ -29,17 +30,6 @@ def architecture_of(found: Layout) -> tuple[str, bool]:
             "use llama.cpp's convert_hf_to_gguf.py, where layers differ in shape on what --uniform "
             "has padded"
         )
-    for key, values in told.wants.items():
-        if config.get(key) not in values:
-            shown = printable(repr(config.get(key)), 40)
-            raise ArchitectureError(
-                f"{where}: llama.cpp computes with {key} {values[0]!r}, not {shown}"
-            )
-    if not model.head_dim or model.head_dim % 2:
-        raise ArchitectureError(f"{where}: config.json does not give an even head_dim")
-    if rotated_rows(found) is None:
-        cause = "config.json does not tell how many rows are rotated"
-        raise ArchitectureError(f"{where}: {cause} (partial_rotary_factor)")
     if fitting.strange:
         raise ArchitectureError(
             f"{where}: layer {fitting.strange[0]} has no experts, and llama.cpp's {fitting.usual} "
@@ -50,6 +40,9 @@ def architecture_of(found: Layout) -> tuple[str, bool]:
             f"{where}: llama.cpp's {fitting.usual} rotates all rows of a head, and config.json's "
             "partial_rotary_factor a part"
         )
+    cause = objection(found, fitting)
+    if cause is not None:
+        raise ArchitectureError(f"{where}: {cause}")
     check_sizes(model)
     _check_whole(found)
     if fitting.architecture is None and fitting.is_uneven:

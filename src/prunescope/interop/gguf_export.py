@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prunescope.analysis.axes import layout
-from prunescope.analysis.llama_cpp import rotated_rows, table_of
+from prunescope.analysis.llama_cpp_config import rope_base
+from prunescope.analysis.llama_cpp_fit import rotated_rows
 from prunescope.architecture import Role, describe
+from prunescope.architecture.from_deci import as_llama
 from prunescope.architecture.llama_cpp import LlamaCpp
 from prunescope.atomic import replacing
 from prunescope.checkpoint import open_checkpoint
@@ -25,7 +27,6 @@ from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import CheckpointError, PrunescopeError
 from prunescope.extras import require
 from prunescope.interop.formats import GgufType
-from prunescope.interop.from_deci import as_llama
 from prunescope.interop.gguf_checks import architecture_of
 from prunescope.interop.gguf_keys import add_config
 from prunescope.interop.gguf_rope import add_rope, rope_factors
@@ -95,14 +96,13 @@ def export_gguf(
         raise CheckpointError(model.checkpoint.path, "is remote: download it to export it")
     found = layout(model)
     architecture, is_uneven = architecture_of(found)
-    takes = table_of(model.family, architecture).llama_cpp or LlamaCpp()
-    told = model.family.llama_cpp or takes
+    told = model.family.llama_cpp or LlamaCpp()
     writer = gguf.GGUFWriter(None, architecture)
     add_config(writer, found, told, is_uneven, wanted)
-    base = told.defaults.get("rope_theta", 10000.0)
-    add_rope(writer, model.checkpoint, takes.rope_factors, base)
+    base = rope_base(told)
+    add_rope(writer, model.checkpoint.config, base)
     add_vocabulary(writer, home, model.outside[Role.EMBEDDING].shape[0], tokenizer_pre)
-    factors = rope_factors(model.checkpoint, rotated_rows(found) or 0, base)
+    factors = rope_factors(model.checkpoint.config, rotated_rows(found) or 0, base)
     tensors = list(tensors_of(found, architecture))
     f32 = gguf.GGMLQuantizationType.F32
     kinds = {

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prunescope.analysis.axes import Layout
-from prunescope.analysis.llama_cpp import rotated_rows
-from prunescope.architecture import Model, Role
+from prunescope.analysis.llama_cpp_config import CONTEXT, EPSILON, numbers
+from prunescope.analysis.llama_cpp_fit import rotated_rows
+from prunescope.architecture import Role
 from prunescope.architecture.llama_cpp import LlamaCpp
 from prunescope.architecture.windows import slides
-from prunescope.errors import CheckpointError, printable
+from prunescope.errors import CheckpointError
 from prunescope.extras import require
 from prunescope.interop.formats import GgufType
-from prunescope.interop.gguf_rope import MOST
 from prunescope.interop.gguf_types import file_type
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ def add_config(
     """Write the keys of a model, of each layer its own where `is_uneven`.
 
     Raises:
-        ArchitectureError, CheckpointError: config.json says what no key can, or layers have no
-            whole number of something.
+        CheckpointError: layers have no whole number of something.
     """
     model = found.model
     embedding = model.outside[Role.EMBEDDING].shape
@@ -51,12 +50,11 @@ def add_config(
     writer.add_key_length(model.head_dim or 0)
     writer.add_value_length(model.head_dim or 0)
     writer.add_rope_dimension_count(rotated_rows(found) or 0)
-    context = int(number(model, "max_position_embeddings", 2048))
+    stated = numbers(model.checkpoint.config, told)
+    context = int(stated[CONTEXT])
     writer.add_context_length(context)
-    writer.add_layer_norm_rms_eps(
-        float(number(model, "rms_norm_eps", told.defaults.get("rms_norm_eps", 1e-6)))
-    )
-    integers = {key: int(_stated(model, told, name)) for name, key in told.integers.items()}
+    writer.add_layer_norm_rms_eps(float(stated[EPSILON]))
+    integers = {key: int(stated[name]) for name, key in told.integers.items()}
     if told.has_window:
         windows = [slides(model.config, place) for place in range(len(model.layers))]
         if not any(windows):
@@ -66,26 +64,7 @@ def add_config(
     for key, value in integers.items():
         writer.add_uint32(f"{writer.arch}.{key}", value)
     for name, key in told.floats.items():
-        writer.add_float32(f"{writer.arch}.{key}", float(_stated(model, told, name)))
-
-
-def number(model: Model, key: str, default: float | None = None) -> Any:
-    """The number above 0 that config.json has under `key`.
-
-    Raises:
-        CheckpointError: it is none, or larger than a key of a GGUF file holds.
-    """
-    value = model.checkpoint.config.get(key, default)
-    if type(value) not in (int, float) or not 0 < value <= MOST:
-        shown = printable(repr(value), 40)
-        raise CheckpointError(model.checkpoint.path, f"config.json: {key} is {shown}")
-    return value
-
-
-def _stated(model: Model, told: LlamaCpp, key: str) -> Any:
-    if model.checkpoint.config.get(key) is None and key in told.defaults:
-        return told.defaults[key]
-    return number(model, key)
+        writer.add_float32(f"{writer.arch}.{key}", float(stated[name]))
 
 
 def _counts(found: Layout, space: str) -> list[int]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from prunescope.analysis.axes import Layout
+from prunescope.analysis.llama_cpp_config import numbers
+from prunescope.analysis.llama_cpp_names import Names, is_left_out
 from prunescope.architecture import Model, Module, Role
 from prunescope.architecture.labels import parts
 from prunescope.architecture.row_order import pairs_from_halves
@@ -18,8 +20,6 @@ from prunescope.checkpoint import TensorInfo
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import CheckpointError
 from prunescope.extras import require
-from prunescope.interop.gguf_keys import number
-from prunescope.interop.gguf_names import Names
 from prunescope.interop.gguf_types import as_float32
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ else:
 
 # Whose rows may have Meta's order, and the space of their heads.
 _HEADS = {Role.Q: "heads", Role.K: "kv_heads"}
-# What lies one behind the other in a fused projection.
-_FUSED = {Role.QKV: (Role.Q, Role.K, Role.V), Role.GATE_UP: (Role.GATE, Role.UP)}
 # Of as many layers is Gemma 2 27B, which alone llama.cpp scales otherwise.
 _GEMMA_27B = 46
 
@@ -105,10 +103,9 @@ def permute(rows: Array, heads: int) -> Array:
 
 
 def tensors_of(found: Layout, architecture: str) -> Iterator[Written]:
-    """All tensors of a file of llama.cpp's `architecture`, in order.
+    """All tensors of a file of llama.cpp's `architecture`, which has a place for each, in order.
 
     Raises:
-        ArchitectureError: the architecture has no place for one of the model's.
         CheckpointError: a fused tensor has not the rows of its parts.
     """
     model = found.model
@@ -122,9 +119,8 @@ def tensors_of(found: Layout, architecture: str) -> Iterator[Written]:
                     yield replace(made, factor=factor) if module.role is Role.Q else made
     for module in model.outside.values():
         for tensor in module.tensors:
-            # A tied head is the embedding: llama.cpp takes that where there is no head.
-            if not (module.role is Role.HEAD and tensor.shared_with is not None):
-                name = theirs.placed(theirs.outside.get(tensor.name), tensor)
+            if not is_left_out(module.role, tensor):
+                name = theirs.outside[tensor.name]
                 yield Written(name, (tensor,), offset=_offset(model, module.role))
 
 
@@ -135,19 +131,17 @@ def _of_module(found: Layout, theirs: Names, module: Module, layer: int) -> Iter
     for tensor in module.tensors:
         place = model.family.locate(tensor.name)
         assert place is not None
-        name = theirs.inside.get(place.key)
+        names = theirs.of(role, place.key)
         if place.expert is not None:
-            name = theirs.placed(name, tensor)
+            (name,) = names.values()
             experts.setdefault(name, []).append((place.expert, tensor))
-        elif name is None and role in _FUSED:
-            kind = place.key.rpartition(".")[2]
-            for part, rows in zip(_FUSED[role], _rows(found, tensor, layer), strict=True):
-                known = theirs.placed(theirs.by_role.get((part, kind)), tensor)
+        elif role not in names:
+            for (part, name), rows in zip(names.items(), _rows(found, tensor, layer), strict=True):
                 heads = _heads(found, theirs, part, layer)
-                yield Written(known, (tensor,), rows=rows, heads=heads)
+                yield Written(name, (tensor,), rows=rows, heads=heads)
         else:
             yield Written(
-                theirs.placed(name, tensor),
+                names[role],
                 (tensor,),
                 is_routing=role in (Role.ROUTER, Role.SHARED_ROUTER),
                 heads=_heads(found, theirs, role, layer),
@@ -194,4 +188,4 @@ def _query_factor(found: Layout) -> float:
     if len(model.layers) == _GEMMA_27B:
         heads = found.units(next(iter(model.layers)), "heads") or 1
         taken = (found.rows(None, "hidden") or 0) // heads
-    return math.sqrt(taken / number(model, told.query_scale))
+    return math.sqrt(taken / numbers(model.checkpoint.config, told)[told.query_scale])

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from prunescope.checkpoint import TensorInfo
 from prunescope.checkpoint.runs import runs
 from prunescope.checkpoint.weights import WeightMap
-from prunescope.errors import CheckpointError
 from prunescope.extras import require
 from prunescope.interop.formats import GgufType
 
@@ -48,11 +47,7 @@ def stored_type(shape: tuple[int, ...], wanted: GgufType) -> gguf.GGMLQuantizati
 
 
 def as_float32(weights: WeightMap, tensor: TensorInfo) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The values of `tensor`, its shape, float32.
-
-    Raises:
-        CheckpointError: it is of a type that is no floating-point number of 16 bits or more.
-    """
+    """The values of `tensor`, of a type in `llama_cpp_config.READ`: its shape, float32."""
     data = bytearray(tensor.nbytes)
     if tensor.strides is not None or tensor.parts:
         data = bytearray(tensor.parameters * _width(tensor))
@@ -62,11 +57,7 @@ def as_float32(weights: WeightMap, tensor: TensorInfo) -> np.ndarray[Any, np.dty
         # The upper half of a float32.
         halves = np.frombuffer(data, "<u2").astype(np.uint32)
         return (halves << 16).view(np.float32).reshape(tensor.shape)
-    native = np.frombuffer(data, _NATIVE[tensor.dtype]) if tensor.dtype in _NATIVE else None
-    if native is None:
-        raise CheckpointError(
-            tensor.file, f"tensor {tensor.name!r} is {tensor.dtype}, which GGUF export cannot read"
-        )
+    native = np.frombuffer(data, _NATIVE[tensor.dtype])
     return native.astype(np.float32).reshape(tensor.shape)
 
 

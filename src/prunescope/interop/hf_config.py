@@ -15,11 +15,11 @@ from typing import Any, Literal
 
 from prunescope.analysis.axes import layout
 from prunescope.architecture import Model
+from prunescope.architecture.from_deci import as_llama
 from prunescope.architecture.windows import layer_types
 from prunescope.checkpoint.gguf_config import LAYER_TYPES, PER_LAYER
 from prunescope.errors import CheckpointError
 from prunescope.extras import require
-from prunescope.interop.from_deci import as_llama
 
 # Llama's config checks its head count when it is loaded, which transformers refuses for a count
 # that differs between layers unless this says that the model's own may be read.

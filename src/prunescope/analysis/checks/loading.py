@@ -7,7 +7,8 @@ vLLM: its own Llama (`vllm/model_executor/models/llama.py`) builds every layer f
 transformers backend (`vllm/model_executor/models/transformers/base.py`) builds with the folder's
 code, and takes each layer's heads from `per_layer_config` (0.32, which the tests run).
 llama.cpp: architecture `llama` makes all layers of the first one's counts (`src/models/llama.cpp`),
-`deci` of arrays, one count a layer (`src/models/deci.cpp`); what others take, `llama_cpp` knows.
+`deci` of arrays, one count a layer (`src/models/deci.cpp`); what others take, and what none of them
+computes, `llama_cpp_fit` and `llama_cpp_config` know.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from prunescope.analysis.axes import Layout, stated_kinds, stated_of, whole
 from prunescope.analysis.checks.check import Check, Finding, finding, judged
 from prunescope.analysis.checks.config import PICKLED
-from prunescope.analysis.llama_cpp import fit
+from prunescope.analysis.checks.llama_cpp import llama_cpp_findings
 from prunescope.architecture.block_configs import NEMOTRON
 from prunescope.architecture.tables import form_of
 from prunescope.architecture.unstacked import STACKED
@@ -44,6 +45,7 @@ def loading_checks(after: Layout, checks: Sequence[Check]) -> tuple[Check, ...]:
     is_nemotron = after.model.config.get("model_type") == NEMOTRON
     uneven = [] if is_nemotron else _uneven(after)
     built = [] if is_nemotron else _by_layer(after, uneven)
+    linear = list(_linear(after, "feed-forward"))
     return (
         _engine(
             "transformers",
@@ -68,10 +70,10 @@ def loading_checks(after: Layout, checks: Sequence[Check]) -> tuple[Check, ...]:
             "llama.cpp",
             _built(after, "llama.cpp")
             or [
-                *_llama_cpp(after, uneven),
+                *(_names(after) or llama_cpp_findings(after, uneven, linear)),
                 *_stacked(after),
                 *broken,
-                *_linear(after, "feed-forward"),
+                *linear,
             ],
         ),
     )
@@ -199,31 +201,3 @@ def _stacked(after: Layout) -> Iterator[Finding]:
     """Only transformers itself looks for experts under the names that it has in memory."""
     if STACKED in after.model.checkpoint.metadata:
         yield finding("warn", "stacked")
-
-
-def _llama_cpp(after: Layout, uneven: list[Finding]) -> Iterator[Finding]:
-    checkpoint = after.model.checkpoint
-    architecture = checkpoint.config.get("model_type")
-    if checkpoint.format == "GGUF":
-        if uneven and architecture != "deci":
-            yield finding("warn", "not_deci", architecture=str(architecture))
-        return
-    yield from (other := _names(after))
-    if other:
-        return
-    fitting = fit(after)
-    if fitting is not None and fitting.strange:
-        for layer in fitting.strange:
-            yield finding("warn", "no_experts", layer, usual=fitting.usual)
-    elif fitting is not None and fitting.is_partly_rotated:
-        yield finding("warn", "partly_rotated", usual=fitting.usual)
-    elif fitting is None or fitting.architecture is None:
-        unfilled = [] if fitting is None else [finding("warn", "unfilled", usual=fitting.usual)]
-        yield from uneven or unfilled or [finding("pass", "convert_gguf")]
-    elif uneven:
-        yield finding("warn", "deci_needed", architecture=fitting.architecture)
-    elif fitting.architecture != fitting.usual:
-        usual, needed = fitting.usual, fitting.architecture
-        yield finding("warn", "other_needed", usual=usual, architecture=needed)
-    else:
-        yield finding("pass", "convert_gguf")

@@ -286,17 +286,29 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "why_gguf_vllm": ("GGUF: 未作判断", "a GGUF: not judged"),
     "why_convert_gguf": (
-        "可用 convert_hf_to_gguf.py 转换后加载",
-        "loads it after convert_hf_to_gguf.py",
+        "用 prunescope convert --format gguf 转换后加载",
+        "loads it after prunescope convert --format gguf",
+    ),
+    "why_convert_theirs": (
+        "prunescope convert --format gguf 不支持此模型; llama.cpp 的 convert_hf_to_gguf.py "
+        "是否支持, 未作判断",
+        "prunescope convert --format gguf does not write it; whether llama.cpp's "
+        "convert_hf_to_gguf.py does, is not judged",
+    ),
+    "why_not_written": (
+        "prunescope convert --format gguf 会拒绝它: {cause}",
+        "prunescope convert --format gguf refuses it: {cause}",
     ),
     "why_deci_needed": (
-        "各层不同, 需要写成架构为 {architecture} 的 GGUF",
-        "layers differ: it needs a GGUF of architecture {architecture}",
+        "各层不同, 需要写成架构为 {architecture} 的 GGUF (prunescope convert --format gguf)",
+        "layers differ: it needs a GGUF of architecture {architecture} (prunescope convert "
+        "--format gguf)",
     ),
     "why_other_needed": (
-        "各头的总宽度不等于隐藏维度, 其 {usual} 无法加载: 需要写成架构为 {architecture} 的 GGUF",
+        "各头的总宽度不等于隐藏维度, 其 {usual} 无法加载: 需要写成架构为 {architecture} 的 GGUF "
+        "(prunescope convert --format gguf)",
         "its heads do not fill the hidden size, as its {usual} wants: it needs a GGUF of "
-        "architecture {architecture}",
+        "architecture {architecture} (prunescope convert --format gguf)",
     ),
     "why_unfilled": (
         "各头的总宽度不等于隐藏维度, 其 {usual} 无法加载",

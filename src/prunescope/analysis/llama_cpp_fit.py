@@ -62,7 +62,8 @@ def fit(found: Layout) -> Fit | None:
     )
     hidden = found.rows(None, "hidden")
     is_square = all(found.rows(layer, "heads") == hidden for layer in model.layers)
-    is_whole = rotated_rows(found) == model.head_dim
+    rotated = rotated_rows(found)
+    is_whole = rotated == model.head_dim
     taken = {
         each: table_of(model.family, each).llama_cpp or LlamaCpp() for each in told.architectures
     }
@@ -78,7 +79,9 @@ def fit(found: Layout) -> Fit | None:
         None if strange or not held else held[0],
         is_uneven,
         strange,
-        not is_whole and not any(takes.is_narrow for takes in taken.values()),
+        rotated is not None
+        and not is_whole
+        and not any(takes.is_narrow for takes in taken.values()),
     )
 
 

@@ -1,0 +1,75 @@
+"""Does llama.cpp load this model once `prunescope convert --format gguf` has written it?
+
+What it is asked here is what that command refuses: `prunescope.analysis.llama_cpp_config`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from prunescope.analysis.axes import Layout, layout
+from prunescope.analysis.checks.check import Finding, finding
+from prunescope.analysis.llama_cpp_config import objection
+from prunescope.analysis.llama_cpp_fit import fit
+from prunescope.architecture import describe
+from prunescope.architecture.from_deci import as_llama
+from prunescope.errors import ArchitectureError, CheckpointError
+
+
+def llama_cpp_findings(
+    after: Layout, uneven: list[Finding], linear: list[Finding]
+) -> Iterator[Finding]:
+    """Whether it does, and as what.
+
+    Args:
+        uneven: what differs between layers.
+        linear: linear layers in the place of what it builds.
+    """
+    checkpoint = after.model.checkpoint
+    architecture = checkpoint.config.get("model_type")
+    if checkpoint.format == "GGUF":
+        if uneven and architecture != "deci":
+            yield finding("warn", "not_deci", architecture=str(architecture))
+        return
+    try:
+        found = _as_llama(after)
+    except (ArchitectureError, CheckpointError):
+        # What stands in our way need not stand in that of llama.cpp's own converter.
+        if not linear:
+            yield finding("skip", "convert_theirs")
+        return
+    fitting = fit(found)
+    if not architecture:
+        yield finding("warn", "needs_config")
+    elif fitting is None:
+        yield from uneven or [finding("skip", "convert_theirs")]
+    elif fitting.strange:
+        for layer in fitting.strange:
+            yield finding("warn", "no_experts", layer, usual=fitting.usual)
+    elif fitting.is_partly_rotated:
+        yield finding("warn", "partly_rotated", usual=fitting.usual)
+    elif (cause := objection(found, fitting)) is not None:
+        yield finding("warn", "not_written", cause=cause)
+    elif fitting.architecture is None:
+        yield from uneven or [finding("warn", "unfilled", usual=fitting.usual)]
+    elif uneven or fitting.is_uneven:
+        yield finding("warn", "deci_needed", architecture=fitting.architecture)
+    elif fitting.architecture != fitting.usual:
+        usual, needed = fitting.usual, fitting.architecture
+        yield finding("warn", "other_needed", usual=usual, architecture=needed)
+    else:
+        yield finding("pass", "convert_gguf")
+
+
+def _as_llama(after: Layout) -> Layout:
+    """The layout that `convert` goes by: of nemotron-nas the Llama's that it is.
+
+    Raises:
+        ArchitectureError, CheckpointError: it is none.
+    """
+    checkpoint = after.model.checkpoint
+    config = as_llama(checkpoint.config, checkpoint.path)
+    if config == checkpoint.config:
+        return after
+    return layout(describe(replace(checkpoint, config=config)))
