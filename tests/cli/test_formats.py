@@ -17,9 +17,11 @@ from tests.support.prune_command import call as llama3
 from tests.support.tiny import tiny_folder
 
 CODE = (
-    "Layers differ in shape: transformers loads them with trust_remote_code=True (the folder's "
+    "{}: transformers loads them with trust_remote_code=True (the folder's "
     "modeling_prunescope.py); prunescope.load needs no code"
 )
+DIFFER = CODE.format("Layers differ in shape")
+HEADS = CODE.format("Layers have a number of heads that no longer divides the hidden size")
 # Of layers 1 to 4 one of 4 KV heads with 2 query heads, and 5 of 20 channels: 8 rows each, 24 wide.
 GONE = 4 * (2 * 8 + 2 * 16 + 3 * 5) * 24
 SAVE = ("--base_model", "base", "--pruning_ratio", "0.25", *RANGES, *ON_CPU, "--save_model")
@@ -46,7 +48,7 @@ def test_prunescope_prune_saves_a_hugging_face_folder_with_a_card(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call("prune", *SAVE) == 0
-    assert last_lines(capsys, 2) == ["Pruned model saved to prune_log/llama_prune", CODE]
+    assert last_lines(capsys, 2) == ["Pruned model saved to prune_log/llama_prune", DIFFER]
     out = here / "prune_log" / "llama_prune"
     assert sorted(path.name for path in out.iterdir()) == [
         "README.md", "config.json", "generation_config.json", "model.safetensors",
@@ -70,6 +72,19 @@ def test_prunescope_prune_saves_a_hugging_face_folder_with_a_card(
         "config.json", "generation_config.json", "notes.txt", "pruning.json",
         "pytorch_model.bin", "tokenizer.json", "tokenizer_config.json",
     ]  # fmt: skip
+
+
+def test_what_takes_code_for_its_heads_says_so(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Of 24 hidden a quarter: 8 heads divide 24, and not 18.
+    asked = ("--base_model", "base", "--pruning_ratio", "0.25", "--channel_wise", "--save_model")
+    assert call("prune", *asked, *ON_CPU, "--pruner_type", "l2") == 0
+    assert last_lines(capsys, 1) == [HEADS]
+    out = here / "prune_log" / "llama_prune"
+    assert "trust_remote_code=True" in (out / "README.md").read_text("utf-8")
+    assert call("convert", out, "again") == 0
+    assert last_lines(capsys, 1) == [HEADS]
 
 
 def test_somebodys_own_readme_stays(here: Path) -> None:
@@ -110,14 +125,14 @@ def test_convert_makes_each_of_what_llama3_saved(
     assert llama3(*SAVE) == 0
     source = "prune_log/llama_prune"
     assert call("convert", source, "hf") == 0
-    assert last_lines(capsys, 1) == [CODE]
+    assert last_lines(capsys, 1) == [DIFFER]
     (here / "lone").mkdir()
     weights = (here / source / "pytorch_model.bin").read_bytes()
     (here / "lone" / "pytorch_model.bin").write_bytes(weights)
     (here / "lone" / "config.json").write_bytes((here / "base" / "config.json").read_bytes())
     assert call("convert", "lone", "inferred") == 0
     assert last_lines(capsys, 2) == [
-        CODE,
+        DIFFER,
         "Note: config.json did not say what shapes the layers have; it was rewritten from them",
     ]
     for form in ("bin", "llm_pruner"):

@@ -39,12 +39,13 @@ def test_what_it_writes_is_a_model_for_all_other_commands(folder: Path) -> None:
 def test_json_is_all_that_it_prints(folder: Path) -> None:
     done = prunescope(
         "recover", "out", "--output=again", "--text=text.txt", "--max-steps=2", "--json", *FEW,
-        cwd=folder,
+        "--batch-size=6", cwd=folder,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     assert (found["schema"], found["steps"]) == ("prunescope.recovery/1", 2)
     assert found["plan"]["learning_rate"] == 0.01
+    assert (found["plan"]["batch"], found["plan"]["micro_batch"]) == (6, 3)
     assert found["text"]["source"] == "text.txt"
 
 
@@ -54,7 +55,10 @@ def test_json_is_all_that_it_prints(folder: Path) -> None:
         (("--text=empty.jsonl",), "empty.jsonl: has no text"),
         (("--text=text.txt", "--cutoff=90000"), "text.txt: the text has "),
         (("--resume",), "x: has no checkpoint to resume from"),
-        (("--batch-size=6",), "a batch of 6 is no whole number of micro batches of 4"),
+        (
+            ("--batch-size=6", "--micro-batch-size=4"),
+            "a batch of 6 is no whole number of micro batches of 4",
+        ),
         (("--lora-targets=wq",), "targets 'wq' are not among"),
         (("--teacher=nowhere",), "nowhere: "),
         (("--distill-weight=0.5",), "--distill-weight belongs to --teacher"),

@@ -48,7 +48,7 @@ def state(folder: Path) -> dict[str, torch.Tensor]:
 
 def test_layers_that_differ_take_the_code_along(pruned: Path, tmp_path: Path) -> None:
     done = convert(pruned, tmp_path / "out")
-    assert (done.has_code, done.is_inferred, done.padding) == (True, False, None)
+    assert (done.code, done.is_inferred, done.padding) == ("layers", False, None)
     assert (tmp_path / "out" / "modeling_prunescope.py").exists()
     found, before = config(tmp_path / "out"), state(pruned)
     assert found["architectures"] == ["PrunedLlamaForCausalLM"]
@@ -73,7 +73,7 @@ def test_a_config_that_is_not_of_these_shapes_is_rewritten_from_them(
     for name, origin in (("config.json", pruned.parent / "base"), ("pytorch_model.bin", pruned)):
         (source / name).write_bytes((origin / name).read_bytes())
     done = convert(source, tmp_path / "out")
-    assert (done.has_code, done.is_inferred) == (True, True)
+    assert (done.code, done.is_inferred) == ("layers", True)
     assert config(tmp_path / "out")["per_layer_config"] == config(pruned)["per_layer_config"]
 
 
@@ -83,7 +83,7 @@ def test_layers_that_agree_get_a_stock_config(pruned: Path, tmp_path: Path) -> N
     original = (pruned.parent / "base" / "config.json").read_text()
     (tmp_path / "even" / "config.json").write_text(original)
     done = convert(tmp_path / "even", tmp_path / "out")
-    assert (done.has_code, done.is_inferred) == (False, True)
+    assert (done.code, done.is_inferred) == (None, True)
     found = config(tmp_path / "out")
     assert found == json.loads(original) | {
         "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 10
@@ -96,7 +96,7 @@ def test_a_config_that_says_what_the_tensors_are_is_copied_as_it_is(
     pruned: Path, tmp_path: Path
 ) -> None:
     done = convert(pruned.parent / "base", tmp_path / "out")
-    assert (done.has_code, done.is_inferred) == (False, False)
+    assert (done.code, done.is_inferred) == (None, False)
     original = pruned.parent / "base" / "config.json"
     assert (tmp_path / "out" / "config.json").read_bytes() == original.read_bytes()
 

@@ -46,7 +46,7 @@ def test_a_deci_folder_is_loaded_and_converted_back(pruned: Path, tmp_path: Path
     # Padding leaves what the network computes as it is.
     torch.testing.assert_close(logits(deci), logits(pruned))
     done = convert(deci, tmp_path / "hf")
-    assert (done.has_code, done.is_inferred) == (True, False)
+    assert (done.code, done.is_inferred) == ("layers", False)
     found = config(tmp_path / "hf")
     assert found["architectures"] == ["PrunedLlamaForCausalLM"]
     assert (found["num_key_value_heads"], found["intermediate_size"]) == (2, 512)
@@ -137,7 +137,7 @@ def test_a_deci_gguf_becomes_the_folder_it_was(pruned: Path, tmp_path: Path) -> 
     export_gguf(pruned, tmp_path / "m.gguf", "f32")
     assert open_checkpoint(tmp_path / "m.gguf").config["model_type"] == "deci"
     done = convert(tmp_path / "m.gguf", tmp_path / "hf")
-    assert (done.is_dequantised, done.has_code, done.is_inferred) == (True, True, False)
+    assert (done.is_dequantised, done.code, done.is_inferred) == (True, "layers", False)
     assert config(tmp_path / "hf")["per_layer_config"] == config(pruned)["per_layer_config"]
     before, after = (load_file(f / "model.safetensors") for f in (pruned, tmp_path / "hf"))
     assert before.keys() == after.keys()

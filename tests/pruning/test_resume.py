@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from prunescope.checkpoint import Checkpoint
 from prunescope.errors import PrunescopeError
@@ -17,6 +19,8 @@ from prunescope.pruning.scoring import Computing, forget_progress
 from prunescope.pruning.shelf import Shelf
 from prunescope.pruning.streaming import Pass
 from tests.support.streams import family, plan, scores_of, stored
+
+UP = "0 model.layers.3.mlp.up_proj.weight"
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +38,12 @@ def same(first: Scores, second: Scores) -> bool:
         and set(first.rows) == set(second.rows)
         and all(torch.equal(row, second.rows[key]) for key, row in first.rows.items())
     )
+
+
+def edit(path: Path, key: str, change: Callable[[Tensor], Tensor]) -> None:
+    """Change one tensor of an entry."""
+    found = load_file(path)
+    save_file(found | {key: change(found[key]).contiguous()}, path)
 
 
 def interrupted(
@@ -132,6 +142,13 @@ def test_progress_is_forgotten_once_it_has_served(checkpoint: Checkpoint, tmp_pa
         ("gradient-3", lambda path: save_file({"x": torch.ones(3)}, path), "progress gradient-3 "),
         ("backward-3", lambda path: save_file({"1 x": torch.ones(3)}, path), "progress holds "),
         ("forward-0", lambda path: save_file({"x": torch.ones(3)}, path), "progress holds other"),
+        ("exit-4", lambda path: edit(path, "loss", lambda _: torch.ones(2)), "progress holds "),
+        ("forward-2", lambda path: edit(path, "turned", lambda row: row[:1]), "progress holds "),
+        ("backward-3", lambda path: edit(path, UP, lambda row: row[:-1]), "progress holds other"),
+        ("backward-3", lambda path: edit(path, UP, lambda row: row.repeat(2)), "progress holds "),
+        ("backward-3", lambda path: edit(path, UP, lambda row: row[None]), "progress holds other"),
+        ("backward-3", lambda path: edit(path, UP, lambda row: row.long()), "progress holds other"),
+        ("backward-3", lambda path: save_file({"1" * 5000: torch.ones(1)}, path), "progress hold"),
     ],
 )  # fmt: skip
 def test_damaged_progress_is_one_line(

@@ -13,7 +13,7 @@ from prunescope.data.sources import Documents
 from prunescope.errors import PlanError, PrunescopeError
 from prunescope.recovery.blocks import blocks_of
 from prunescope.recovery.losses import teacher_loss, text_loss
-from prunescope.recovery.plan import RecoveryPlan
+from prunescope.recovery.plan import RecoveryPlan, micro_batch_of
 from tests.support.tiny import tiny_model, tiny_tokenizer
 
 
@@ -27,6 +27,12 @@ def test_the_defaults_are_those_llm_pruner_documents() -> None:
     assert plan.targets == (
         "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
     )  # fmt: skip
+
+
+def test_a_micro_batch_that_nobody_gave_divides_the_batch() -> None:
+    batches = {1: 1, 2: 2, 3: 3, 4: 4, 5: 1, 6: 3, 7: 1, 10: 2, 12: 4, 64: 4}
+    assert {batch: micro_batch_of(batch) for batch in batches} == batches
+    assert RecoveryPlan().micro_batch == micro_batch_of(RecoveryPlan().batch)
 
 
 def test_steps_are_whole_batches_and_the_rest() -> None:

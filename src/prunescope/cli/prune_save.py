@@ -66,6 +66,7 @@ def save(
     """Write the pruned model to `folder`, whole or not at all, and say what loads it."""
     from prunescope.analysis.compare import compare
     from prunescope.checkpoint import open_checkpoint
+    from prunescope.interop.hf_config import code_reason
     from prunescope.interop.weight_files import WEIGHTS
     from prunescope.report.formats import print_format
     from prunescope.report.model_card import model_card
@@ -74,16 +75,11 @@ def save(
 
     def card(written: Path, padding: Padding | None) -> str:
         found = compare(pruned.base.checkpoint, open_checkpoint(written))
-        has_code = _has_code(written)
+        has_code = code_reason(found.pruned.checkpoint.config) is not None
         return model_card(found, pruned.record.get("plan"), has_code, padding, say)
 
     padding = pruned.save(folder, form, options["uniform"], card if form == "hf" else None)
     saved = folder if form in ("hf", "deci") else folder / WEIGHTS
     screen.line(say("prune_saved", path=saved), "green")
-    print_format(padding, open_checkpoint(folder).nbytes, _has_code(folder), screen, say)
-
-
-def _has_code(folder: Path) -> bool:
-    from prunescope.interop.companions import CODE
-
-    return (folder / CODE[0]).exists()
+    checkpoint = open_checkpoint(folder)
+    print_format(padding, checkpoint.nbytes, code_reason(checkpoint.config), screen, say)

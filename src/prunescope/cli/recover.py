@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from prunescope.cli.given import given, refuse_unused
+from prunescope.cli.given import refuse_unused
 from prunescope.cli.help_text import PRUNED, help_text
 from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
@@ -37,8 +37,7 @@ def subcommand(say: Messages) -> click.Command:
                   help=say("help_learning_rate"))  # fmt: skip
     @click.option("--batch-size", default=64, show_default=True, type=whole,
                   help=say("help_batch_size"))  # fmt: skip
-    @click.option("--micro-batch-size", default=4, show_default=True, type=whole,
-                  help=say("help_micro_batch"))  # fmt: skip
+    @click.option("--micro-batch-size", type=whole, help=say("help_micro_batch"))
     @click.option("--cutoff", default=256, show_default=True, type=click.IntRange(min=2),
                   help=say("help_cutoff"))  # fmt: skip
     @click.option("--warmup-steps", default=100, show_default=True, type=click.IntRange(min=0),
@@ -66,8 +65,6 @@ def subcommand(say: Messages) -> click.Command:
         refuse_unused(
             (("distill_temperature", "distill_weight"), options["teacher"], "--teacher"),
         )
-        if "micro_batch_size" not in given(click.get_current_context()):
-            options["micro_batch_size"] = min(options["micro_batch_size"], options["batch_size"])
         _recover(say, model, folder, output, options)
 
     return command
@@ -79,14 +76,14 @@ def _recover(
     from prunescope.architecture import describe
     from prunescope.checkpoint import open_checkpoint
     from prunescope.extras import require
-    from prunescope.recovery.plan import RecoveryPlan
+    from prunescope.recovery.plan import RecoveryPlan, micro_batch_of
 
     plan = RecoveryPlan(
         epochs=options["epochs"],
         max_steps=options["max_steps"],
         learning_rate=options["learning_rate"],
         batch=options["batch_size"],
-        micro_batch=options["micro_batch_size"],
+        micro_batch=options["micro_batch_size"] or micro_batch_of(options["batch_size"]),
         cutoff=options["cutoff"],
         warmup=options["warmup_steps"],
         rank=options["lora_r"],

@@ -7,7 +7,6 @@ from pathlib import Path
 from prunescope.analysis.record import RECORD
 from prunescope.architecture import describe, refuse_generic
 from prunescope.checkpoint import Checkpoint
-from prunescope.checkpoint.gguf_config import PER_LAYER
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import CheckpointError
 from prunescope.interop.companions import COMPANIONS, RECORD_BEFORE_PADDING, copy_files
@@ -16,7 +15,7 @@ from prunescope.interop.copied import Conversion
 from prunescope.interop.export import export
 from prunescope.interop.formats import Format
 from prunescope.interop.hf import home
-from prunescope.interop.hf_config import lengths_of
+from prunescope.interop.hf_config import code_reason, lengths_of
 from prunescope.interop.ties import Written
 from prunescope.interop.torch_tensors import as_tensor, computing_dtype
 from prunescope.interop.weight_files import write_weights
@@ -61,6 +60,6 @@ def export_to(
         Written({}, {}, {}),
         has_config=True,
         is_adapter=False,
-        has_code=form == "hf" and PER_LAYER in exported.config,
+        code=code_reason(exported.config),
         padding=exported.padding,
     )

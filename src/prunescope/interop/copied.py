@@ -25,7 +25,7 @@ from prunescope.interop.companions import COMPANIONS, RECORD_BEFORE_PADDING, cop
 from prunescope.interop.config_file import write_config
 from prunescope.interop.convert_target import MARK
 from prunescope.interop.formats import Format
-from prunescope.interop.hf_config import config_for, lengths_of, with_code
+from prunescope.interop.hf_config import CodeReason, code_reason, config_for, lengths_of, with_code
 from prunescope.interop.padding import Padding
 from prunescope.interop.safetensors_writer import (
     Source,
@@ -54,7 +54,7 @@ class Conversion:
         is_dequantised: whether values were computed anew, as for GGUF.
         is_inferred: whether config.json says of the layers what their shapes say, and not what the
             source's did.
-        has_code: whether transformers needs the code in the folder to load it.
+        code: why transformers needs the code in the folder to load it; None where it does not.
         padding: zeros that were added; None where they were not asked for.
     """
 
@@ -66,7 +66,7 @@ class Conversion:
     is_adapter: bool
     is_dequantised: bool = False
     is_inferred: bool = False
-    has_code: bool = False
+    code: CodeReason | None = None
     padding: Padding | None = None
 
 
@@ -116,7 +116,7 @@ def copy(
         has_config,
         checkpoint.adapter is not None,
         is_inferred=form == "hf" and config is not None and not _is_stated(checkpoint),
-        has_code=config is not None and PER_LAYER in config,
+        code=None if config is None else code_reason(config),
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from prunescope.analysis.axes import layout
 from prunescope.architecture import Model
@@ -31,6 +31,8 @@ _PREFIX = "Pruned"
 # Of the families here, those whose config wants a head count that divides the hidden size.
 _DIVIDING = ("llama",)
 DEPTH = "num_hidden_layers"
+# What stock classes cannot build: layers that differ, or heads that do not divide the hidden size.
+CodeReason = Literal["layers", "heads"]
 # Lists with one entry for each layer.
 _BY_LAYER = (LAYER_TYPES, "no_rope_layers", "mlp_layer_types")
 
@@ -127,7 +129,7 @@ def _key(model: Model, name: str) -> str:
 
 
 def with_code(config: Mapping[str, Any]) -> dict[str, Any]:
-    """`config`, naming the classes of `modeling_prunescope.py` where its layers differ.
+    """`config`, naming the classes of `modeling_prunescope.py` where it speaks of single layers.
 
     Raises:
         CheckpointError: neither it nor transformers says which class the model is of.
@@ -143,6 +145,15 @@ def with_code(config: Mapping[str, Any]) -> dict[str, Any]:
     auto_map = {auto: f"{MODELING}.{name}" for auto, name in classes.items()}
     # An engine that knows the stock architecture by name would build uniform layers for it.
     return {**config, "architectures": [whole], AUTO_MAP: auto_map}
+
+
+def code_reason(config: Mapping[str, Any]) -> CodeReason | None:
+    """Why transformers needs the code that `config` names; None where it names none of ours."""
+    if PER_LAYER not in config or not _is_ours(config):
+        return None
+    own = list(config[PER_LAYER].values())
+    is_alike = len(own) == config.get(DEPTH) and all(each == own[0] for each in own)
+    return "heads" if is_alike else "layers"
 
 
 def _of_layers(model: Model, config: Mapping[str, Any], layers: Sequence[int]) -> dict[str, Any]:

@@ -46,6 +46,7 @@ class LayeredNetwork:
     Attributes:
         network: the model; its parameters lie over the memory map.
         layers: its decoder layers.
+        tensors: those that are stored.
         places: stored tensor → its parameter, and where it lies in it.
         is_tied: whether the output head is the token embedding.
     """
@@ -64,7 +65,8 @@ class LayeredNetwork:
             CheckpointError: as `assemble` and `places`.
         """
         self.weights, self.device, self.dtype = weights, device, dtype
-        self.places = places(checkpoint.tensors, checkpoint.config, checkpoint.path)
+        self.tensors = checkpoint.tensors
+        self.places = places(self.tensors, checkpoint.config, checkpoint.path)
         self._stacks: dict[str, list[tuple[TensorInfo, Index]]] = {}
         state: dict[str, Tensor] = {}
         for name, place in self.places.items():

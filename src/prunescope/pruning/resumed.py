@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-Axes = Mapping[str, Collection[int]]
 # Shape and type of what goes from one layer to the next, of one batch.
 Outline = tuple["torch.Size", "torch.dtype"]
 
@@ -56,15 +55,16 @@ def check_boundary(
         raise LostProgress(place, f"progress {name} is of another pass")
 
 
-def check_rows(
-    place: object, rows: Mapping[tuple[str, int], Tensor], axes: Axes, is_complete: bool
+def check_scores(
+    place: object,
+    found: Mapping[str, Tensor],
+    shapes: Mapping[str, tuple[int, ...]],
+    needed: Collection[str],
 ) -> None:
-    """Raise LostProgress unless `rows` are vectors of real numbers, of `axes` and no others.
-
-    Args:
-        is_complete: whether the measure has something to say of every axis.
-    """
-    wanted = {(name, axis) for name, of in axes.items() for axis in of}
-    is_sound = all(row.ndim == 1 and row.is_floating_point() for row in rows.values())
-    if not is_sound or not rows.keys() <= wanted or (is_complete and rows.keys() != wanted):
+    """Raise LostProgress unless `found` are real numbers of these `shapes`, and `needed` there."""
+    is_sound = all(
+        tensor.shape == shapes.get(key) and tensor.is_floating_point()
+        for key, tensor in found.items()
+    )
+    if not is_sound or not found.keys() >= set(needed):
         raise LostProgress(place, "progress holds other scores than those wanted")

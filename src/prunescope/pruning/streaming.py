@@ -22,7 +22,7 @@ from prunescope.pruning.importance import turned
 from prunescope.pruning.loss import loss_of
 from prunescope.pruning.plan import Importance, TaylorForm
 from prunescope.pruning.processes import ALONE, Processes
-from prunescope.pruning.resumed import Outline, check_boundary, check_entries, check_rows
+from prunescope.pruning.resumed import Outline, check_boundary, check_entries, check_scores
 from prunescope.pruning.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -273,23 +273,23 @@ class Pass:
         self.shelf.put("entry-0", {_key(*k): row for k, row in rows.items()})
 
     def _collected(self) -> tuple[dict[tuple[str, int], Tensor], float, dict[int, float]]:
-        rows: dict[tuple[str, int], Tensor] = {}
-        influence: dict[int, float] = {}
-        loss = 0.0
+        found: dict[str, Tensor] = {}
         for entry in self.shelf.names():
-            kind, _, number = entry.partition("-")
-            if kind in ("input", "gradient"):
-                continue
-            for key, tensor in self.shelf.get(entry).items():
-                if key == _LOSS:
-                    loss = tensor.item()
-                elif key == _TURNED:
-                    influence[int(number)] = (tensor[0] / tensor[1]).item()
-                else:
-                    axis, _, name = key.partition(" ")
-                    rows[name, int(axis) if axis.isdecimal() else -1] = tensor
-        check_rows(self.shelf, rows, self.axes, self.importance != "flap")
-        return rows, loss, dict(sorted(influence.items()))
+            if entry.partition("-")[0] not in ("input", "gradient"):
+                for key, tensor in self.shelf.get(entry).items():
+                    found[f"{entry} {key}" if key in (_LOSS, _TURNED) else key] = tensor
+        loss = f"exit-{self._depth} {_LOSS}"
+        turned_by = {f"forward-{n} {_TURNED}": n for n in range(self._depth)}
+        rows = {_key(name, axis): (name, axis) for name, axes in self.axes.items() for axis in axes}
+        tensors = self.network.tensors
+        shapes: dict[str, tuple[int, ...]] = {loss: (), **dict.fromkeys(turned_by, (2,))}
+        shapes |= {key: (tensors[name].shape[axis],) for key, (name, axis) in rows.items()}
+        # FLAP has no score of some axes.
+        needed = shapes.keys() - (rows if self.importance == "flap" else ())
+        check_scores(self.shelf, found, shapes, needed)
+        influence = {n: (found[key][0] / found[key][1]).item() for key, n in turned_by.items()}
+        scores = {place: found[key] for key, place in rows.items() if key in found}
+        return scores, found[loss].item(), influence
 
     def _put(self, name: str, tensors: Sequence[Tensor]) -> None:
         self.shelf.put(name, {str(at): tensor for at, tensor in enumerate(tensors)})

@@ -18,7 +18,14 @@ _FUSED = {
     "qkv_proj": ("q_proj", "k_proj", "v_proj"),
     "gate_up_proj": ("gate_proj", "up_proj"),
 }
+# Blocks per forward pass, where they divide the batch.
+MICRO_BATCH = 4
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+def micro_batch_of(batch: int) -> int:
+    """The most blocks per forward pass, up to the default, of which `batch` is a multiple."""
+    return max(size for size in range(1, MICRO_BATCH + 1) if batch % size == 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class RecoveryPlan:
     max_steps: int | None = None
     learning_rate: float = 1e-4
     batch: int = 64
-    micro_batch: int = 4
+    micro_batch: int = MICRO_BATCH
     cutoff: int = 256
     warmup: int = 100
     rank: int = 8

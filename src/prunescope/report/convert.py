@@ -33,7 +33,7 @@ def print_conversion(done: Conversion, folder: Path, screen: Screen, say: Messag
         screen.line(say("convert_retied", names=ties(done.written.retied)))
     if done.written.doubled:
         screen.line(say("convert_doubled", names=ties(done.written.doubled)), "yellow")
-    print_format(done.padding, done.nbytes, done.has_code, screen, say)
+    print_format(done.padding, done.nbytes, done.code, screen, say)
     if done.is_inferred:
         screen.line(say("config_inferred"), "yellow")
     if done.is_dequantised:

@@ -113,6 +113,22 @@ def test_layers_that_differ_load_with_the_code_beside_them(tmp_path: Path) -> No
     assert codes(verified(tmp_path / "b"), "vllm", "warn") == {"layers_differ"}
 
 
+def test_heads_that_no_longer_divide_the_hidden_size_are_the_reason(tmp_path: Path) -> None:
+    # A quarter of 24: heads of 8 rows, of which 4 divide 24, and not 18.
+    whole, wanted = described(tiny_folder(tmp_path / "a")), plan(ratio=0.25, structure="channel")
+    pruned = prune_tiny(whole, wanted)
+    for form, code in (("hf", "heads_need_code"), ("bin", "by_layer")):
+        folder = tmp_path / form
+        pruned.save(folder, form)
+        assert reasons(folder) == codes(verified(folder), "vllm", "warn") == {code}
+        (found,) = check(verified(folder), "transformers").findings
+        said = {"hf": {"heads": 4, "hidden": 18}, "bin": {"found": 4, "stated": 3}}[form]
+        assert said.items() <= dict(found.values).items()
+        with pytest.raises(RuntimeError):
+            stock(folder)
+    AutoModelForCausalLM.from_pretrained(tmp_path / "hf", trust_remote_code=True)
+
+
 def with_state(
     folder: Path, kept: Callable[[dict[str, Any]], Any], name: str, **saving: Any
 ) -> Path:

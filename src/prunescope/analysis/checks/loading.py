@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from prunescope.analysis.axes import Layout, stated_kinds, whole
+from prunescope.analysis.axes import Layout, stated_kinds, stated_of, whole
 from prunescope.analysis.checks.check import Check, Finding, finding, judged
 from prunescope.analysis.checks.config import PICKLED
 from prunescope.analysis.llama_cpp import fit
@@ -41,9 +41,9 @@ def loading_checks(after: Layout, checks: Sequence[Check]) -> tuple[Check, ...]:
     failed = [c.name for c in checks if c.verdict == "fail" and c.name in _NEEDED]
     broken = [finding("warn", "checks_failed", checks=", ".join(failed))] if failed else []
     # Who builds `block_configs` builds each layer for itself.
-    uneven = _uneven(after) if after.model.config.get("model_type") != NEMOTRON else []
-    code = _code(after) if uneven else None
-    built = uneven if code is None else [finding("warn", "needs_code", file=code)]
+    is_nemotron = after.model.config.get("model_type") == NEMOTRON
+    uneven = [] if is_nemotron else _uneven(after)
+    built = [] if is_nemotron else _by_layer(after, uneven)
     return (
         _engine(
             "transformers",
@@ -103,6 +103,26 @@ def _uneven(after: Layout) -> list[Finding]:
         if len(by_space.get(name, ())) > 1:
             found.append(f"{name} {', '.join(map(str, sorted(by_space[name])))}")
     return [finding("warn", "layers_differ", lengths="; ".join(found))] if found else []
+
+
+def _by_layer(after: Layout, uneven: list[Finding]) -> list[Finding]:
+    """What stands against building all layers from the one config of the model, if anything."""
+    code = _code(after)
+    if uneven:
+        return uneven if code is None else [finding("warn", "needs_code", file=code)]
+    config, hidden = after.model.config, after.rows(None, "hidden")
+    for (layer, name), _ in after.axes.items():
+        space = after.space(name)
+        stated, found = whole(config, space.config), after.units(layer, name)
+        if layer is None or not stated or not found or stated == found:
+            continue
+        if stated_of(after.model, space.config, layer) != found:
+            # That config.json is wrong is another check's finding.
+            continue
+        if code is not None and space.name == "heads" and hidden and hidden % found:
+            return [finding("warn", "heads_need_code", heads=found, hidden=hidden, file=code)]
+        return [finding("warn", "by_layer", key=space.config, found=found, stated=stated)]
+    return []
 
 
 def _code(after: Layout) -> str | None:

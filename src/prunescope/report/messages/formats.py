@@ -7,10 +7,15 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "({p:.2f}%)",
     ),
     "needs_code": (
-        "各层形状不同: 用 transformers 加载需要 trust_remote_code=True (目录中的 "
+        "{reason}: 用 transformers 加载需要 trust_remote_code=True (目录中的 "
         "modeling_prunescope.py); prunescope.load 不需要",
-        "Layers differ in shape: transformers loads them with trust_remote_code=True (the "
-        "folder's modeling_prunescope.py); prunescope.load needs no code",
+        "{reason}: transformers loads them with trust_remote_code=True (the folder's "
+        "modeling_prunescope.py); prunescope.load needs no code",
+    ),
+    "code_layers": ("各层形状不同", "Layers differ in shape"),
+    "code_heads": (
+        "各层的头数不再整除隐藏维度",
+        "Layers have a number of heads that no longer divides the hidden size",
     ),
     "config_inferred": (
         "注意: config.json 与各层形状不符, 已按张量形状改写",

@@ -50,7 +50,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "help_max_steps": ("最多的步数", "most optimizer steps"),
     "help_learning_rate": ("最高学习率, 线性降到 0", "highest learning rate; falls linearly to 0"),
     "help_batch_size": ("每步的块数", "blocks per step"),
-    "help_micro_batch": ("每次前向的块数", "blocks per forward pass"),
+    "help_micro_batch": (
+        "每次前向的块数 (默认: 不超过 4 且能整除 --batch-size 的最大值)",
+        "blocks per forward pass (default: as many as divide --batch-size, at most 4)",
+    ),
     "help_cutoff": ("每块的词元数", "tokens of a block"),
     "help_warmup": (
         "预热步数, 不超过总步数的十分之一",

@@ -226,6 +226,18 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "layers differ, and the folder's {file} builds them: needs trust_remote_code=True "
         "(prunescope.load does not)",
     ),
+    "why_heads_need_code": (
+        "各层的头数 {heads} 不再整除 hidden_size {hidden}, 由目录中的 {file} 构建: 需要 "
+        "trust_remote_code=True (prunescope.load 不需要)",
+        "its layers' {heads} heads do not divide hidden_size {hidden}, and the folder's {file} "
+        "builds them: needs trust_remote_code=True (prunescope.load does not)",
+    ),
+    "why_by_layer": (
+        "config.json 只在各层的设置中给出 {key} {found}, 模型本身的是 {stated}, "
+        "此引擎用后者构建所有层 (prunescope.load 可以加载)",
+        "config.json gives {key} {found} layer by layer alone; it builds all of them with the "
+        "model's own {stated} (prunescope.load loads them)",
+    ),
     "why_not_built": (
         "此引擎没有 {family} 架构",
         "it has no architecture {family}",
