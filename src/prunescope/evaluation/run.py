@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from prunescope.analysis.cost import Workload, cost
+from prunescope.analysis.cost import cost
 from prunescope.analysis.devices import Device
+from prunescope.analysis.workload import Workload
 from prunescope.architecture import Model
 from prunescope.data.sources import Documents
 from prunescope.errors import PrunescopeError
@@ -52,7 +53,7 @@ class Sliding:
 
 @dataclass(frozen=True, slots=True)
 class Roofline:
-    """Tokens a second that a device's peaks allow, all sequences together (`analysis.cost`)."""
+    """Tokens per second that a device's peaks allow, of all sequences (`analysis.cost_result`)."""
 
     prefill: float
     decode: float
