@@ -8,7 +8,8 @@ from math import isfinite
 
 from prunescope.analysis.breakdown import Part, breakdown
 from prunescope.analysis.checks import Check
-from prunescope.analysis.compare import Comparison, compare
+from prunescope.analysis.compare import compare
+from prunescope.analysis.compare_result import Comparison
 from prunescope.analysis.cost import cost
 from prunescope.analysis.cost_result import Cost
 from prunescope.analysis.devices import Device
