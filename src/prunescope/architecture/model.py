@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from prunescope.architecture.block_configs import spelled_out
-from prunescope.architecture.family import Family, TensorRole, numbered
+from prunescope.architecture.family import Family, TensorRole
 from prunescope.architecture.generic import generic_family, own_role
 from prunescope.architecture.recognition import (
     recognise,
@@ -18,6 +18,7 @@ from prunescope.architecture.recognition import (
     text_config,
 )
 from prunescope.architecture.roles import Role
+from prunescope.architecture.tensor_names import numbered
 from prunescope.architecture.unstacked import file_names, unstacked
 from prunescope.checkpoint import Checkpoint, TensorInfo
 from prunescope.checkpoint.adapter import refuse_adapter
