@@ -23,7 +23,9 @@ from prunescope.evaluation.sliding import (
 )
 from prunescope.evaluation.speed import Load, Speed, measure
 from prunescope.evaluation.streamed import streamed_model
-from prunescope.interop.hf import home, load, load_tokenizer, token_ids
+from prunescope.interop.companions import home
+from prunescope.interop.hf import load
+from prunescope.interop.tokenizer import load_tokenizer, token_ids
 from prunescope.steps import Progress, silent
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from prunescope.checkpoint import Checkpoint, TensorInfo
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import CheckpointError, PrunescopeError
 from prunescope.extras import require
-from prunescope.interop.hf import network_of
+from prunescope.interop.assembling import network_of
 from prunescope.interop.packed import Index, Place, places, stacked_shape
 from prunescope.interop.torch_tensors import as_tensor
 

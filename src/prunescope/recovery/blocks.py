@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from prunescope.architecture import Model, Role
 from prunescope.data.sources import Documents
 from prunescope.errors import CheckpointError, PrunescopeError
-from prunescope.interop.hf import home, load_tokenizer
+from prunescope.interop.companions import home
+from prunescope.interop.tokenizer import load_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
