@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,14 +23,19 @@ def token_ids(model: Model, text: str) -> list[int]:
     Raises:
         PrunescopeError: there is no tokenizer, or it gives a token that has no embedding.
     """
-    path = model.checkpoint.path
     ids: list[int] = load_tokenizer(home(model))(text, verbose=False)["input_ids"]
+    check_embedded(model, ids)
+    return ids
+
+
+def check_embedded(model: Model, ids: Sequence[int]) -> None:
+    """Raise PrunescopeError if one of the tokens `ids` has no embedding in `model`."""
+    path = model.checkpoint.path
     if Role.EMBEDDING not in model.outside:
         raise CheckpointError(path, "no token embedding among the tensors")
     rows = model.outside[Role.EMBEDDING].shape[0]
     if max(ids, default=0) >= rows:
         raise PrunescopeError(f"{path}: the tokenizer gives token {max(ids)}, {rows} are embedded")
-    return ids
 
 
 def load_tokenizer(folder: Path) -> transformers.PreTrainedTokenizerBase:
