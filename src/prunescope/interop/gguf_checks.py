@@ -5,8 +5,8 @@ from __future__ import annotations
 from prunescope.analysis.axes import Layout
 from prunescope.analysis.llama_cpp import fit, rotated_rows, unwanted
 from prunescope.architecture import Role, load_family
-from prunescope.architecture.family import ANY, numbered
 from prunescope.architecture.tables import family_names
+from prunescope.architecture.tensor_names import ANY, numbered
 from prunescope.errors import ArchitectureError, CheckpointError, printable
 from prunescope.interop.agreement import check_sizes
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from prunescope.analysis.compare import Comparison
+from prunescope.analysis.compare_result import Comparison
 from prunescope.atomic import replacing
 from prunescope.errors import PrunescopeError
 from prunescope.extras import require
