@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from prunescope.architecture import Model, labels
 from prunescope.errors import CheckpointError
 from prunescope.extras import require
-from prunescope.interop.hf_config import heads_divide
+from prunescope.interop.hf_config import takes_heads
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -132,7 +132,7 @@ def _heads(model: Model, kv_heads: int, share: int) -> tuple[int, int]:
         (more * each, more)
         for more in range(kv_heads, max(bound, kv_heads) + 1)
         for each in range(share, max(bound // more, share) + 1)
-        if heads_divide({**config, "num_attention_heads": more * each})
+        if takes_heads({**config, "num_attention_heads": more * each})
     ]
     if not choices:
         cause = f"no head count of at least {kv_heads} × {share} divides the hidden size"
