@@ -25,7 +25,7 @@ from prunescope.checkpoint import open_checkpoint
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.data import embedded_text
 from prunescope.evaluation.perplexity import cut_windows, perplexity
-from prunescope.interop.hf import token_ids
+from prunescope.interop.tokenizer import token_ids
 from prunescope.pruning.budget import Budget
 from prunescope.pruning.calibration import choose_windows
 from prunescope.pruning.plan import PruningPlan

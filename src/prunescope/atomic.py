@@ -44,7 +44,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as err:
-        raise _cannot_write(path, err) from None
+        raise cannot_write(path, err) from None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -69,8 +69,7 @@ def replacing_folder(path: Path, is_ours: Callable[[Path], bool]) -> Iterator[Pa
         path.parent.mkdir(parents=True, exist_ok=True)
         # An earlier run may have been killed between the two renames below.
         _restore(retired, path)
-        if path.exists() and not path.is_dir():
-            raise PrunescopeError(f"{path}: is a file, a folder is to be written here")
+        refuse_file(path)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         temporary.chmod(0o777 & ~_umask())
         yield temporary
@@ -85,10 +84,16 @@ def replacing_folder(path: Path, is_ours: Callable[[Path], bool]) -> Iterator[Pa
             raise
         shutil.rmtree(retired, ignore_errors=True)
     except OSError as err:
-        raise _cannot_write(path, err) from None
+        raise cannot_write(path, err) from None
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def refuse_file(folder: Path) -> None:
+    """Raise PrunescopeError if `folder`, where one is to be written, is a file."""
+    if folder.exists() and not folder.is_dir():
+        raise PrunescopeError(f"{folder}: is a file, a folder is to be written here")
 
 
 def check_writable(folder: Path) -> None:
@@ -133,5 +138,6 @@ def _umask() -> int:
     return umask
 
 
-def _cannot_write(path: Path, err: OSError) -> PrunescopeError:
+def cannot_write(path: Path, err: OSError) -> PrunescopeError:
+    """What there is to say where writing `path` failed with `err`."""
     return PrunescopeError(f"{path}: cannot be written ({err.strerror or err})")

@@ -36,10 +36,10 @@ class MissingExtra(PrunescopeError):
         super().__init__(f"{package} is {lack}: run  pip install 'prunescope[{extra}]'")
 
 
-def first_line(error: BaseException, limit: int = 200) -> str:
-    """What a foreign library's exception says, in one line."""
+def first_line(error: BaseException, limit: int = 200, lines: int = 1) -> str:
+    """What a foreign library's exception says in its first line or lines, as one."""
     text = str(error).strip() or type(error).__name__
-    return printable(text.splitlines()[0], limit)
+    return printable(" ".join(text.splitlines()[:lines]), limit)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

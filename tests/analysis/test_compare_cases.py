@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from prunescope.analysis.compare import Comparison, RoleVerdict, compare
+from prunescope.analysis.compare import compare
+from prunescope.analysis.compare_result import Comparison, RoleVerdict
 from prunescope.analysis.counts import Counts
 from prunescope.architecture import Role
 from prunescope.checkpoint import open_checkpoint

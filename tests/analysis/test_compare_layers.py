@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from prunescope.analysis.compare import Comparison, compare
+from prunescope.analysis.compare import compare
+from prunescope.analysis.compare_result import Comparison
 from prunescope.checkpoint import open_checkpoint
 from tests.support.sparse import LlamaShape, llama_shapes, write_safetensors
 

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from prunescope.analysis.cost import Cost, Workload, cost
+from prunescope.analysis.cost import cost
+from prunescope.analysis.cost_result import Cost
 from prunescope.analysis.devices import Device, devices
+from prunescope.analysis.workload import Workload
 from prunescope.checkpoint import open_checkpoint
 from prunescope.errors import ArchitectureError
 from tests.support.ggufs import tiny_weights, write_gguf

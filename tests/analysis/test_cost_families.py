@@ -10,7 +10,9 @@ import torch
 import transformers as hf
 from torch.utils.flop_counter import FlopCounterMode
 
-from prunescope.analysis.cost import Cost, Workload, cost
+from prunescope.analysis.cost import cost
+from prunescope.analysis.cost_result import Cost
+from prunescope.analysis.workload import Workload
 from prunescope.checkpoint import open_checkpoint
 from prunescope.errors import ArchitectureError
 from tests.support.families import family_folder

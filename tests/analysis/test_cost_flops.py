@@ -11,7 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache, PreTrainedModel
 
 import prunescope
-from prunescope.analysis.cost import Cost, Workload, cost
+from prunescope.analysis.cost import cost
+from prunescope.analysis.cost_result import Cost
+from prunescope.analysis.workload import Workload
 from prunescope.checkpoint import open_checkpoint
 from tests.support.pruning import described, plan, prune_tiny
 from tests.support.tiny import tiny_folder

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunescope.analysis.cost import Workload
 from prunescope.analysis.kept import Kept, KeptUnits, kept_units
 from prunescope.analysis.overview import Question, overview
 from prunescope.analysis.record import read_record
+from prunescope.analysis.workload import Workload
 from prunescope.architecture import describe
 from prunescope.checkpoint import open_checkpoint
 from tests.support import traces

@@ -17,7 +17,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel
 
-from prunescope.analysis.compare import Comparison, compare
+from prunescope.analysis.compare import compare
+from prunescope.analysis.compare_result import Comparison
 from prunescope.analysis.layer_match import Align
 from prunescope.architecture import Role
 from prunescope.checkpoint import open_checkpoint

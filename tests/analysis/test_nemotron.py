@@ -16,8 +16,9 @@ import pytest
 import torch
 
 from prunescope.analysis.compare import compare
-from prunescope.analysis.cost import Workload, cost
+from prunescope.analysis.cost import cost
 from prunescope.analysis.verify import verify
+from prunescope.analysis.workload import Workload
 from prunescope.architecture.block_configs import channels_of
 from prunescope.checkpoint import open_checkpoint
 from prunescope.errors import ArchitectureError

@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 from transformers import GPTJConfig, GPTJForCausalLM
 
 from prunescope.analysis.compare import compare
-from prunescope.analysis.cost import Workload, cost
+from prunescope.analysis.cost import cost
 from prunescope.analysis.trace.run import trace
 from prunescope.analysis.verify import verify
+from prunescope.analysis.workload import Workload
 from prunescope.architecture import Role, describe
 from prunescope.architecture.generic import generic_family
 from prunescope.checkpoint import Checkpoint, open_checkpoint

@@ -12,7 +12,8 @@ import pytest
 import transformers as hf
 from safetensors.torch import load_file, save_file
 
-from prunescope.analysis.cost import Workload, cost
+from prunescope.analysis.cost import cost
+from prunescope.analysis.workload import Workload
 from prunescope.architecture import describe
 from prunescope.checkpoint import open_checkpoint
 from prunescope.interop.hf_config import Change, config_for, lengths_of

@@ -21,7 +21,7 @@ CODE = (
     "modeling_prunescope.py); prunescope.load needs no code"
 )
 DIFFER = CODE.format("Layers differ in shape")
-HEADS = CODE.format("Layers have a number of heads that no longer divides the hidden size")
+HEADS = CODE.format("transformers' config refuses the layers' number of heads")
 # Of layers 1 to 4 one of 4 KV heads with 2 query heads, and 5 of 20 channels: 8 rows each, 24 wide.
 GONE = 4 * (2 * 8 + 2 * 16 + 3 * 5) * 24
 SAVE = ("--base_model", "base", "--pruning_ratio", "0.25", *RANGES, *ON_CPU, "--save_model")

@@ -54,7 +54,7 @@ def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(hub, "require", lambda *_: Datasets())
     with pytest.raises(PrunescopeError) as caught:
         documents("hf://datasets/org/gone", "calibration")
-    assert str(caught.value) == "hf://datasets/org/gone: Couldn't reach the hub"
+    assert str(caught.value) == "hf://datasets/org/gone: Couldn't reach the hub at all"
 
 
 def test_without_datasets_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

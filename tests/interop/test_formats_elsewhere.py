@@ -202,7 +202,7 @@ def test_vllm_and_tensorrt_find_every_layers_sizes_in_block_configs(tmp_path: Pa
 def test_transformers_demands_of_heads_are_known(family: str) -> None:
     from transformers import AutoConfig
 
-    from prunescope.interop.hf_config import heads_divide
+    from prunescope.interop.hf_config import takes_heads
 
     changed = SHAPE | {"num_attention_heads": 10, "num_key_value_heads": 5}
     try:
@@ -211,4 +211,4 @@ def test_transformers_demands_of_heads_are_known(family: str) -> None:
         accepted = False
     else:
         accepted = True
-    assert heads_divide(changed | {"model_type": family}) == accepted
+    assert takes_heads(changed | {"model_type": family}) == accepted

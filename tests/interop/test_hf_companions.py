@@ -10,7 +10,7 @@ import torch
 import prunescope
 from prunescope.architecture import Role
 from prunescope.errors import CheckpointError, PrunescopeError
-from prunescope.interop.hf import load_tokenizer, token_ids
+from prunescope.interop.tokenizer import load_tokenizer, token_ids
 from tests.support.pruning import described, edit_weights
 from tests.support.tiny import edit_json, tiny_folder, tiny_network, tiny_tokenizer
 

@@ -12,9 +12,9 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 import prunescope
-from prunescope.interop.hf_config import GLOBAL_ACCESS, PER_LAYER, config_for, heads_divide, uniform
+from prunescope.interop.hf_config import GLOBAL_ACCESS, PER_LAYER, config_for, takes_heads, uniform
 from tests.support.pruning import described, plan, prune_tiny
-from tests.support.tiny import edit_json, tiny_folder, tiny_model
+from tests.support.tiny import SHAPE, edit_json, tiny_folder, tiny_model
 
 Lengths = dict[tuple[int, str], int]
 WHOLE = {"heads": 4, "kv_heads": 2, "channels": 20}
@@ -179,10 +179,35 @@ def test_uniform_leaves_out_what_is_said_of_single_layers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("heads", "hidden", "divides"),
+    ("heads", "hidden", "taken"),
     [(4, 24, True), (3, 24, True), (5, 24, False), (7, 4096, False), (None, 24, True)],
 )
-def test_whether_heads_divide_the_hidden_size(
-    heads: int | None, hidden: int, divides: bool
+def test_llamas_take_heads_that_divide_the_hidden_size(
+    heads: int | None, hidden: int, taken: bool
 ) -> None:
-    assert heads_divide({"num_attention_heads": heads, "hidden_size": hidden}) is divides
+    assert takes_heads({"num_attention_heads": heads, "hidden_size": hidden}) is taken
+
+
+def test_a_long_phi3_keeps_its_rope_when_all_layers_lose_as_many_heads(tmp_path: Path) -> None:
+    """Its config holds the factors against hidden size / heads, not against `head_dim`."""
+    shape = SHAPE | {"hidden_size": 32, "original_max_position_embeddings": 64, "pad_token_id": 0}
+    del shape["head_dim"]
+    factors = {"short_factor": [1.0, 1.5, 2.0, 2.5], "long_factor": [2.0, 3.0, 4.0, 5.0]}
+    rope = {"rope_type": "longrope", "rope_theta": 10000.0, **factors}
+    config = AutoConfig.for_model("phi3", **shape, rope_parameters=rope)
+    network = AutoModelForCausalLM.from_config(config).eval()
+    base = described(tiny_folder(tmp_path / "base", network))
+    prune_tiny(base, plan("l1", attention=(0, 4), mlp=(0, 4))).save(tmp_path / "hf", "hf")
+
+    record = json.loads((tmp_path / "hf" / "pruning.json").read_text())["layers"]
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "hf", trust_remote_code=True)
+    with torch.no_grad():
+        for number, layer in enumerate(network.model.layers):
+            gone = set(range(4)) - set(record[str(number)]["attention"]["kept"]["heads"])
+            for head in gone:
+                layer.self_attn.o_proj.weight[:, 8 * head : 8 * head + 8] = 0
+            idle = set(range(20)) - set(record[str(number)]["mlp"]["kept"]["channels"])
+            layer.mlp.down_proj.weight[:, sorted(idle)] = 0
+        expected = network(TOKENS).logits
+        torch.testing.assert_close(theirs(TOKENS).logits, expected)
+        torch.testing.assert_close(prunescope.load(tmp_path / "hf")(TOKENS).logits, expected)

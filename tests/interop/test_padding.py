@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunescope.architecture import Model
+from prunescope.interop.assembling import assemble
 from prunescope.interop.deci import _ffn_mult
-from prunescope.interop.hf import assemble
 from prunescope.interop.padding import common_lengths, padded
 from tests.support.tiny import SHAPE, tiny_model, tiny_network
 from tests.support.uneven import TOKENS

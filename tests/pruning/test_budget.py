@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from prunescope.analysis.cost import Workload, cost
+from prunescope.analysis.cost import cost
+from prunescope.analysis.workload import Workload
 from prunescope.architecture import Model, describe
 from prunescope.checkpoint import open_checkpoint
 from prunescope.errors import PlanError

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from prunescope.checkpoint import open_checkpoint
 from prunescope.interop import layered
+from prunescope.interop.layer_by_layer import Call
 from prunescope.interop.layered import LayeredNetwork
 from prunescope.pruning import batches, streaming
 from tests.support.pruning import plan as block_plan
@@ -185,7 +186,7 @@ def test_what_a_layer_keeps_is_given_back_once_it_is_known(tmp_path: Path) -> No
         copies: list[weakref.ref[Tensor]] = []
         run = network.run
 
-        def noting(number: int, given: Tensor, call: layered.Call) -> Tensor:
+        def noting(number: int, given: Tensor, call: Call) -> Tensor:
             copies.extend(weakref.ref(p) for p in network.layers[number].parameters())
             return run(number, given, call)
 

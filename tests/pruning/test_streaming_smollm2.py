@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from prunescope.checkpoint import open_checkpoint
-from prunescope.interop.hf import load_tokenizer
+from prunescope.interop.tokenizer import load_tokenizer
 from prunescope.pruning.calibration import choose_windows
 from tests.support.streams import difference, plan, scores_of
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from prunescope.analysis.compare import Comparison, compare
+from prunescope.analysis.compare import compare
+from prunescope.analysis.compare_result import Comparison
 from prunescope.checkpoint import open_checkpoint
 from prunescope.report.table_csv import write_csv
 from tests.support.sparse import SMOLLM2, Shapes, llama_shapes, write_model

@@ -34,6 +34,7 @@ def font_of(path: Path, signs: str) -> str:
 def installed(monkeypatch: pytest.MonkeyPatch, **files: str) -> None:
     entries = [FontEntry(fname=file, name=name.replace("_", " ")) for name, file in files.items()]
     monkeypatch.setattr(font_manager.fontManager, "ttflist", entries)
+    monkeypatch.setattr(font_manager, "findSystemFonts", list)
 
 
 def test_a_font_with_all_signs_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,6 +42,17 @@ def test_a_font_with_all_signs_is_taken(tmp_path: Path, monkeypatch: pytest.Monk
 
     assert font_with("稀疏 度") == "SimHei"
     assert font_with("层") is None
+
+
+def test_a_font_installed_after_matplotlib_listed_them_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(monkeypatch)
+    later = [font_of(tmp_path / "a.ttf", "层"), font_of(tmp_path / "b.ttf", "稀疏度")]
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: later)
+
+    assert font_with("稀疏 度") == "Test"
+    assert [font.fname for font in font_manager.fontManager.ttflist] == [later[1]]
 
 
 def test_a_name_alone_promises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

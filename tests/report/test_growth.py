@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from prunescope.analysis.compare import Comparison, compare
+from prunescope.analysis.compare import compare
+from prunescope.analysis.compare_result import Comparison
 from prunescope.checkpoint import open_checkpoint
 from prunescope.report.analysis import print_analysis
 from prunescope.report.console import Screen

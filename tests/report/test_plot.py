@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from prunescope.analysis.compare import Comparison, compare
+from prunescope.analysis.compare import compare
+from prunescope.analysis.compare_result import Comparison
 from prunescope.checkpoint import open_checkpoint
 from prunescope.errors import MissingExtra, PrunescopeError
 from prunescope.report import plot

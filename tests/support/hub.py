@@ -43,6 +43,7 @@ class Hub:
     Attributes:
         signature: the query that the content network asks for.
         round_trip: seconds before an answer.
+        datasets: data sets by id, as models are.
     """
 
     site: Site
@@ -50,6 +51,7 @@ class Hub:
     signature: str = "X-Signature=s1gned"
     round_trip: float = 0.0
     models: dict[str, Model] = field(default_factory=dict)
+    datasets: dict[str, Model] = field(default_factory=dict)
 
     def part_hosts(self) -> None:
         """Gives the content network a host name of its own.
@@ -64,7 +66,7 @@ def is_large(name: str) -> bool:
 
 
 class HubHandler(FolderHandler):
-    """`/api/models/…` and `/{id}/resolve/…`."""
+    """`/api/models/…` and `/{id}/resolve/…`; of data sets, `/api/datasets/…` and `/datasets/…`."""
 
     hub: Hub
 
@@ -72,7 +74,9 @@ class HubHandler(FolderHandler):
         time.sleep(self.hub.round_trip)
         # A revision may hold a quoted slash: split first, unquote then.
         parts = self.path.partition("?")[0].lstrip("/").split("/")
-        if parts[:2] == ["api", "models"]:
+        if parts[:2] == ["api", "datasets"] or parts[0] == "datasets":
+            self.answer_of_data(parts)
+        elif parts[:2] == ["api", "models"]:
             model = self.allowed("/".join(parts[2:4]), gated=False)
             if model is None:
                 return
@@ -89,6 +93,35 @@ class HubHandler(FolderHandler):
                 self.resolve(model, unquote("/".join(parts[4:])))
         else:
             self.send_text(404, "")
+
+    def answer_of_data(self, parts: list[str]) -> None:
+        is_api = parts.pop(0) == "api"
+        data_id, rest = "/".join(parts[is_api : is_api + 2]), parts[is_api + 2 :]
+        data = self.hub.datasets.get(data_id)
+        what, revision, *inside = rest or ["revision", "main"]
+        if data is None:
+            self.send_text(404, "", X_Error_Code="RepoNotFound")
+        elif not self.has(data, unquote(revision)):
+            return
+        elif not is_api:
+            self.resolve(data, unquote("/".join(inside)))
+        elif what == "tree":
+            self.send_tree(data, unquote("/".join(inside)))
+        else:
+            self.send_info(data_id, data)
+
+    def send_tree(self, data: Model, inside: str) -> None:
+        folder = data.folder / inside
+        if not folder.is_dir():
+            self.send_text(404, "", X_Error_Code="EntryNotFound")
+            return
+        deep = "recursive=true" in self.path.lower()
+        entries = []
+        for path in sorted(folder.rglob("*") if deep else folder.iterdir()):
+            name = str(path.relative_to(data.folder))
+            folder_entry = {"type": "directory", "path": name, "size": 0, "oid": "0" * 40}
+            entries.append(self.tree_entry(data, name) if path.is_file() else folder_entry)
+        self.send_json(entries)
 
     def allowed(self, model_id: str, gated: bool) -> Model | None:
         model = self.hub.models.get(model_id)

@@ -1,4 +1,4 @@
-"""What does a model cost to run? Arithmetic, memory and a bound on speed, from shapes alone.
+"""What does a model cost to run? Arithmetic and memory, from shapes alone.
 
 Formulas: a weight of a matrix multiplies and adds once per token, 2 FLOPs (Kaplan et al., 2020,
 https://arxiv.org/abs/2001.08361, table 1); scores and weighted sums of attention are 2 FLOPs each
@@ -11,13 +11,12 @@ Norms, activations, rotary embeddings and softmax count for nothing, nor do bias
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
-from typing import Any, Literal
 
 from prunescope.analysis.axes import layout, stated_kinds, stated_of, whole
-from prunescope.analysis.devices import Device
-from prunescope.analysis.tabular import Tabular, flat
+from prunescope.analysis.cost_result import Cost
+from prunescope.analysis.workload import KV_BITS, Workload
 from prunescope.architecture import Model, Module, Role, describe, refuse_generic
 from prunescope.architecture.roles import MATRICES
 from prunescope.architecture.windows import slides, usual_window
@@ -27,164 +26,10 @@ from prunescope.checkpoint.numbered import refuse_shard
 from prunescope.checkpoint.own_bytes import own_bytes
 from prunescope.errors import ArchitectureError
 
-Bound = Literal["compute", "memory"]
-CONTEXT, BATCH, KV_DTYPE = 4096, 1, "bf16"
 # Of which a step needs a row for each token, not all.
 _LOOKED_UP = (Role.EMBEDDING, Role.POSITION, Role.SEGMENT)
 _PROJECTED = (Role.EMBEDDING_IN, Role.EMBEDDING_OUT)
 _EXPERTS = (Role.EXPERT_GATE, Role.EXPERT_UP, Role.EXPERT_DOWN, Role.EXPERT_GATE_UP)
-KV_BITS = {"f32": 32, "bf16": 16, "f16": 16, "f8": 8, "i8": 8}
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """What is asked of a model.
-
-    Attributes:
-        context: tokens of a prompt, and those in the KV cache when one more is decoded.
-        batch: sequences at a time.
-        kv_dtype: of the KV cache: a key of `KV_BITS`.
-    """
-
-    context: int = CONTEXT
-    batch: int = BATCH
-    kv_dtype: str = KV_DTYPE
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One pass through the model.
-
-    Attributes:
-        tokens: that go in, of all sequences.
-        flops: floating-point operations.
-        nbytes: read from or written to memory: each weight once, the KV cache once. Activations
-            are taken to stay on the chip.
-    """
-
-    tokens: int
-    flops: int
-    nbytes: int
-
-    @property
-    def flops_per_token(self) -> float:
-        """Of one token."""
-        return self.flops / self.tokens
-
-    @property
-    def intensity(self) -> float:
-        """Arithmetic intensity, FLOP/byte."""
-        return self.flops / self.nbytes if self.nbytes else 0.0
-
-    def seconds(self, device: Device) -> float:
-        """No less than this: the roofline of Williams, Waterman and Patterson, 2009
-        (https://doi.org/10.1145/1498765.1498785)."""
-        return max(self.flops / device.flops, self.nbytes / device.bandwidth)
-
-    def tokens_per_second(self, device: Device) -> float:
-        """No more than this, all sequences together."""
-        seconds = self.seconds(device)
-        return self.tokens / seconds if seconds else 0.0
-
-    def bound(self, device: Device) -> Bound:
-        """What a device spends the time on."""
-        is_compute = self.flops * device.bandwidth > self.nbytes * device.flops
-        return "compute" if is_compute else "memory"
-
-    def record(self, device: Device | None = None) -> dict[str, Any]:
-        """What `--json` says of it; times are for `device`."""
-        found: dict[str, Any] = {
-            "tokens": self.tokens,
-            "flops": self.flops,
-            "bytes": self.nbytes,
-            "flops_per_token": self.flops_per_token,
-            "intensity": self.intensity,
-        }
-        if device is not None:
-            found["seconds"] = self.seconds(device)
-            found["tokens_per_second"] = self.tokens_per_second(device)
-            found["bound"] = self.bound(device)
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class Cost(Tabular):
-    """One model's costs under a workload.
-
-    Attributes:
-        weight_bytes: stored, tied weights once.
-        read_bytes: of the weights that a step multiplies: all but the embedding, unless it is the
-            output head too.
-        expert_bytes: those of `read_bytes` that are experts', of which a token needs
-            `expert_share`.
-        expert_share: experts that a token is sent to / experts; 1 without experts.
-        kv_bytes_per_token: added to the cache by each token.
-        kv_bytes: of one sequence's cache at `workload.context`; a sliding window bounds it.
-        layer_flops: of one token in the layers' matrices.
-        attention_flops: of one token that attends to `workload.context` keys.
-        head_flops: of one token's logits.
-    """
-
-    model: Model
-    workload: Workload
-    weight_bytes: int
-    read_bytes: int
-    expert_bytes: int
-    expert_share: float
-    kv_bytes_per_token: int
-    kv_bytes: int
-    layer_flops: int
-    attention_flops: int
-    head_flops: int
-
-    def record(self, device: Device | None = None) -> dict[str, Any]:
-        """What `--json` says of a model; `fits` and times are for `device`."""
-        fits = None if device is None or device.memory is None else self.memory <= device.memory
-        return {
-            "path": self.model.checkpoint.path,
-            "parameters": self.model.parameters,
-            "weight_bytes": self.weight_bytes,
-            "weight_bytes_read": self.read_bytes,
-            "kv_bytes_per_token": self.kv_bytes_per_token,
-            "kv_bytes": self.kv_bytes,
-            "memory_bytes": self.memory,
-            "fits": fits,
-            "layer_flops": self.layer_flops,
-            "attention_flops": self.attention_flops,
-            "head_flops": self.head_flops,
-            "prefill": self.prefill.record(device),
-            "decode": self.decode.record(device),
-        }
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One row: the record, steps as `prefill_flops` and so on."""
-        return [flat(self.record())]
-
-    @property
-    def memory(self) -> int:
-        """Bytes of the weights and of all sequences' caches at full context."""
-        return self.weight_bytes + self.workload.batch * self.kv_bytes
-
-    @property
-    def prefill(self) -> Step:
-        """All prompts, of `context` tokens each; logits of each one's last token alone."""
-        batch, context = self.workload.batch, self.workload.context
-        flops = context * (self.layer_flops + self.attention_flops) + self.head_flops
-        return self._step(batch * context, batch * flops)
-
-    @property
-    def decode(self) -> Step:
-        """One token more of each sequence, the `context`-th."""
-        batch = self.workload.batch
-        flops = self.layer_flops + self.attention_flops + self.head_flops
-        return self._step(batch, batch * flops)
-
-    def _step(self, tokens: int, flops: int) -> Step:
-        # At most so many experts, if every token is sent to others.
-        share = min(1.0, tokens * self.expert_share)
-        idle = self.expert_bytes - round(self.expert_bytes * share)
-        cache = self.workload.batch * self.kv_bytes
-        return Step(tokens, flops, self.read_bytes - idle + cache)
 
 
 def cost(checkpoint: Checkpoint, workload: Workload | None = None) -> Cost:

@@ -8,8 +8,10 @@ from math import isfinite
 
 from prunescope.analysis.breakdown import Part, breakdown
 from prunescope.analysis.checks import Check
-from prunescope.analysis.compare import Comparison, compare
-from prunescope.analysis.cost import Cost, Workload, cost
+from prunescope.analysis.compare import compare
+from prunescope.analysis.compare_result import Comparison
+from prunescope.analysis.cost import cost
+from prunescope.analysis.cost_result import Cost
 from prunescope.analysis.devices import Device
 from prunescope.analysis.evaluation_file import Evaluated
 from prunescope.analysis.expectation import Wanted
@@ -19,6 +21,7 @@ from prunescope.analysis.record import read_record
 from prunescope.analysis.size import ModelSize, SizeComparison, compare_sizes, measure
 from prunescope.analysis.trace.results import Trace
 from prunescope.analysis.verify import Verification, verify
+from prunescope.analysis.workload import Workload
 from prunescope.architecture import Model
 from prunescope.checkpoint import Checkpoint
 

@@ -1,14 +1,8 @@
 """Which part of the network is each tensor? One small table per model family."""
 
+from prunescope.architecture.describing import describe, describe_both
 from prunescope.architecture.family import Family, GroupSpec, Space, TensorRole
-from prunescope.architecture.model import (
-    Model,
-    Module,
-    describe,
-    describe_both,
-    refuse_generic,
-    refuse_other_names,
-)
+from prunescope.architecture.model import Model, Module, refuse_generic, refuse_other_names
 from prunescope.architecture.recognition import recognise
 from prunescope.architecture.roles import PROJECTIONS, Role, in_order, tabled
 from prunescope.architecture.tables import load_family

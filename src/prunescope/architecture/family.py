@@ -7,21 +7,14 @@ axes in one space have one length and lose the same units; mergekit's architectu
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import NamedTuple
 
 from prunescope.architecture.llama_cpp import LlamaCpp
+from prunescope.architecture.other_names import GgufNames, OtherNames
 from prunescope.architecture.roles import Role
-
-# One spelling of each number, and no stranger's number of a thousand digits.
-_NUMBER = re.compile(r"0|[1-9][0-9]{0,5}")
-# Layers repeat the names of their experts.
-_NAMES_KEPT = 1 << 14
-# Stands in a table for the number of an expert.
-ANY = "*"
+from prunescope.architecture.tensor_names import numbered, split, starred
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,43 +61,6 @@ class GroupSpec:
 
     spaces: tuple[str, ...]
     root: Role
-
-
-@dataclass(frozen=True, slots=True)
-class OtherNames:
-    """What another project than transformers calls a family's tensors.
-
-    Attributes:
-        model: names outside the layers → transformers' name.
-        layer_prefix: what precedes the layer's number in a name.
-        layer: names after `<prefix><number>.` → transformers' after its own prefix and number.
-        permuted: whether the rows of q and k lie in Meta's order, where those alternate that
-            transformers has in the first and the second half of a head.
-        buffers: names, or those after the number, of tensors that are computed, and that
-            transformers does not have.
-    """
-
-    model: Mapping[str, str]
-    layer_prefix: str
-    layer: Mapping[str, str]
-    permuted: bool
-    buffers: frozenset[str]
-
-    def ours(self, name: str) -> tuple[int | None, str | None]:
-        """A layer's number and transformers' name there of the tensor `name`; None for none."""
-        layer, key = _split(name, self.layer_prefix)
-        return layer, (self.model if layer is None else self.layer).get(key)
-
-
-@dataclass(frozen=True, slots=True)
-class GgufNames(OtherNames):
-    """What llama.cpp calls a family's tensors (gguf-py/gguf/constants.py, `TENSOR_NAMES`).
-
-    Attributes:
-        architectures: the values of `general.architecture` that are built like the family.
-    """
-
-    architectures: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,12 +191,12 @@ class Family:
 
     def _locate(self, name: str) -> Found | None:
         for index, stack in enumerate(self.stacks):
-            number, rest = _split(name, stack.prefix)
+            number, rest = split(name, stack.prefix)
             if number is None:
                 continue
             if rest in stack.layer:
                 return Found(index, number, rest)
-            key, expert = _starred(rest)
+            key, expert = starred(rest)
             if expert is not None and key in stack.layer:
                 return Found(index, number, key, expert)
         return Found(None, None, name) if name in self.model else None
@@ -263,7 +219,7 @@ class Family:
     def buffer(self, name: str) -> tuple[int | None, TensorRole] | None:
         """Layer number and role of a buffer that only another project has, or None."""
         for names in self._others:
-            layer, key = _split(name, names.layer_prefix)
+            layer, key = split(name, names.layer_prefix)
             if key in names.buffers:
                 return layer, TensorRole(Role.BUFFER, ())
         return None
@@ -279,33 +235,3 @@ class Family:
     def from_gguf(self, name: str) -> str | None:
         """transformers' name of the tensor that llama.cpp calls `name`; None if it has none."""
         return None if self.gguf is None else self._ours(self.gguf, name)
-
-
-def numbered(key: str, expert: int | None) -> str:
-    """A table's key with the expert's number in it."""
-    return key if expert is None else key.replace(ANY, str(expert))
-
-
-def _split(name: str, prefix: str) -> tuple[int | None, str]:
-    """Layer number and the rest of a tensor's name; outside the layers, None and the name."""
-    if name.startswith(prefix):
-        number, dot, rest = name[len(prefix) :].partition(".")
-        if dot and is_number(number):
-            return int(number), rest
-    return None, name
-
-
-def is_number(piece: str) -> bool:
-    """Whether a part of a tensor's name numbers a layer or an expert."""
-    return piece.isdigit() and _NUMBER.fullmatch(piece) is not None
-
-
-@lru_cache(_NAMES_KEPT)
-def _starred(rest: str) -> tuple[str, int | None]:
-    """`experts.5.w1.weight` → `experts.*.w1.weight` and 5; None without a number."""
-    pieces = rest.split(".")
-    for index, piece in enumerate(pieces):
-        if is_number(piece):
-            pieces[index] = ANY
-            return ".".join(pieces), int(piece)
-    return rest, None

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from prunescope.architecture.family import ANY, Family, Stack, TensorRole, is_number
+from prunescope.architecture.family import Family, Stack, TensorRole
 from prunescope.architecture.roles import Role
+from prunescope.architecture.tensor_names import ANY, is_number
 
 GENERIC = "generic"
 _PARAMETERS = ("weight", "bias")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from prunescope.architecture.family import ANY, Family, is_number
+from prunescope.architecture.family import Family
 from prunescope.architecture.generic import generic_family
 from prunescope.architecture.roles import MATRICES, Role
 from prunescope.architecture.tables import (
@@ -15,6 +15,7 @@ from prunescope.architecture.tables import (
     load_family,
     variants,
 )
+from prunescope.architecture.tensor_names import ANY, is_number
 from prunescope.architecture.unstacked import file_names
 from prunescope.checkpoint import Checkpoint
 

@@ -116,9 +116,8 @@ class Role(Enum):
 _TITLES = frozenset(role.value for role in Role)
 # The seven the mission's tables list, in its order.
 PROJECTIONS = (Role.Q, Role.K, Role.V, Role.O, Role.GATE, Role.UP, Role.DOWN)
-# The other matrices of a layer, which tables list after them.
-MATRICES = (
-    *PROJECTIONS,
+# Beside the seven: the other matrices of attention, and those of a feed-forward block.
+_ATTENTION_FORMS = (
     Role.QKV,
     Role.Q_A,
     Role.Q_B,
@@ -129,6 +128,8 @@ MATRICES = (
     Role.CROSS_K,
     Role.CROSS_V,
     Role.CROSS_O,
+)
+_MLP_FORMS = (
     Role.GATE_UP,
     Role.LINEAR_MLP,
     Role.ROUTER,
@@ -140,6 +141,12 @@ MATRICES = (
     Role.SHARED_GATE,
     Role.SHARED_UP,
     Role.SHARED_DOWN,
+)
+# All matrices of a layer; tables list the others after the seven.
+MATRICES = (
+    *PROJECTIONS,
+    *_ATTENTION_FORMS,
+    *_MLP_FORMS,
     Role.MAMBA_IN,
     Role.MAMBA_X,
     Role.MAMBA_DT,
@@ -147,39 +154,8 @@ MATRICES = (
     Role.MTP,
 )
 # What attention is made of, whatever its form, and what a feed-forward block is, experts included.
-ATTENTION = (
-    Role.Q,
-    Role.K,
-    Role.V,
-    Role.O,
-    Role.QKV,
-    Role.Q_A,
-    Role.Q_B,
-    Role.KV_A,
-    Role.KV_B,
-    Role.LINEAR_ATTENTION,
-    Role.CROSS_Q,
-    Role.CROSS_K,
-    Role.CROSS_V,
-    Role.CROSS_O,
-    Role.RELATIVE_BIAS,
-)
-MLP = (
-    Role.GATE,
-    Role.UP,
-    Role.DOWN,
-    Role.GATE_UP,
-    Role.LINEAR_MLP,
-    Role.ROUTER,
-    Role.EXPERT_GATE,
-    Role.EXPERT_UP,
-    Role.EXPERT_DOWN,
-    Role.EXPERT_GATE_UP,
-    Role.SHARED_ROUTER,
-    Role.SHARED_GATE,
-    Role.SHARED_UP,
-    Role.SHARED_DOWN,
-)
+ATTENTION = (Role.Q, Role.K, Role.V, Role.O, *_ATTENTION_FORMS, Role.RELATIVE_BIAS)
+MLP = (Role.GATE, Role.UP, Role.DOWN, *_MLP_FORMS)
 NORMS = tuple(role for role in Role if role.name.endswith("_NORM"))
 # What may stand in a pruned model where the original had a whole block: no growth of it.
 SUBSTITUTES = (Role.LINEAR_ATTENTION, Role.LINEAR_MLP)

@@ -23,16 +23,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from prunescope.architecture.family import (
-    Family,
-    GgufNames,
-    GroupSpec,
-    OtherNames,
-    Space,
-    Stack,
-    TensorRole,
-)
+from prunescope.architecture.family import Family, GroupSpec, Space, Stack, TensorRole
 from prunescope.architecture.llama_cpp import llama_cpp_of
+from prunescope.architecture.other_names import GgufNames, OtherNames
 from prunescope.architecture.roles import Role
 
 # importlib.resources would take longer to import than the tables to read.

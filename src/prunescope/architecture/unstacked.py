@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from prunescope.architecture.family import ANY, Family
+from prunescope.architecture.family import Family
+from prunescope.architecture.tensor_names import ANY
 from prunescope.checkpoint import Checkpoint, TensorInfo
 from prunescope.checkpoint.dtypes import DTYPE_BITS
 from prunescope.errors import ArchitectureError

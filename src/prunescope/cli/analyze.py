@@ -14,7 +14,7 @@ from prunescope.cli.run import language_option, run
 from prunescope.report.messages import Messages
 
 if TYPE_CHECKING:
-    from prunescope.analysis.compare import Comparison
+    from prunescope.analysis.compare_result import Comparison
     from prunescope.analysis.layer_match import Align
     from prunescope.analysis.verify import Verification
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from prunescope.analysis.cost import BATCH, CONTEXT, KV_BITS, KV_DTYPE
 from prunescope.analysis.devices import Device, devices
+from prunescope.analysis.workload import BATCH, CONTEXT, KV_BITS, KV_DTYPE, Workload
 from prunescope.cli.help_text import DEMO, PRUNED, help_text
 from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
@@ -65,7 +65,7 @@ def _cost(
     device: Device | None,
     output: Output,
 ) -> None:
-    from prunescope.analysis.cost import Workload, cost
+    from prunescope.analysis.cost import cost
     from prunescope.checkpoint import open_checkpoint
 
     context, batch, kv_dtype = asked

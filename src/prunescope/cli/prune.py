@@ -11,7 +11,7 @@ import click
 from prunescope.cli.given import given
 from prunescope.cli.help_text import DEMO, help_text
 from prunescope.cli.output import check_file
-from prunescope.cli.prune_options import check, options, plan_of
+from prunescope.cli.prune_options import options
 from prunescope.cli.prune_save import check_format, log_folder, save
 from prunescope.cli.prune_scoring import calibration_set, check_scoring, scored
 from prunescope.cli.prune_testing import tester
@@ -65,6 +65,8 @@ def _command(
     @language_option(say)
     @click.pass_context
     def command(context: click.Context, /, **values: Any) -> None:
+        from prunescope.cli.prune_exclusive import check
+
         check(values, given(context))
         _prune(say, values, check_unused(context, values, is_script))
 
@@ -74,6 +76,7 @@ def _command(
 def _prune(say: Messages, options: dict[str, Any], unused: Sequence[str]) -> None:
     from prunescope.architecture import describe
     from prunescope.checkpoint import open_checkpoint
+    from prunescope.cli.prune_plan import plan_of
     from prunescope.extras import require
     from prunescope.pruning.resolving import resolve
 

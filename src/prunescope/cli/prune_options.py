@@ -1,8 +1,8 @@
-"""Which options has the pruner, and which plan do they make?"""
+"""Which options has the pruner?"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,37 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from prunescope.cli.prune_scoring import scoring_options
-from prunescope.errors import PlanError
 from prunescope.interop.formats import FORMATS, Format
 from prunescope.report.messages import Messages
 
 if TYPE_CHECKING:
-    from prunescope.pruning.budget import Budget
-    from prunescope.pruning.plan import Importance, PruningPlan, Structure
+    from prunescope.pruning.plan import Importance
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _GROUPING = ("sum", "mean", "max", "prod", "first")
-_BUDGETS = ("target_sparsity", "target_params", "target_memory")
 _ALLOCATIONS = ("auto", "uniform", "global", "knapsack")
-_STRUCTURES: dict[str, Structure] = {
-    "block_wise": "block",
-    "channel_wise": "channel",
-    "layer_wise": "layer",
-}
-_BLOCKS = (
-    "block_attention_layer_start", "block_attention_layer_end",
-    "block_mlp_layer_start", "block_mlp_layer_end",
-)  # fmt: skip
-# Option → what it belongs to: asked for without it, it would be ignored.
-_BELONGS = {
-    "layer": "layer_wise",
-    "depth_by": "layer_wise",
-    "batch": "target_memory",
-    "context": "target_memory",
-    "search_tokens": "search",
-    "search_csv": "search",
-    "plot": "search",
-}
 
 
 def options(
@@ -117,158 +95,3 @@ def options(
         return function
 
     return decorate
-
-
-def check(values: Mapping[str, Any], asked: frozenset[str]) -> None:
-    """Refuse options that this version lacks, and those that would be ignored.
-
-    Args:
-        values: of all options.
-        asked: the options that were given.
-
-    Raises:
-        PlanError: there is such an option.
-    """
-    _at_most_one([name for name in _STRUCTURES if values[name]])
-    _at_most_one([name for name in (*_BUDGETS, "layer_ratios") if values.get(name) is not None])
-    for name, owner in _BELONGS.items():
-        if name in asked and not values[owner]:
-            raise PlanError(f"--{name} belongs to --{owner}")
-    if values["plan"] is not None:
-        _exclusive("plan", asked & _PLANNING)
-    for name in (*_BUDGETS, "layer_ratios"):
-        if values[name] is not None:
-            _exclusive(name, asked & {"pruning_ratio", "layer"})
-    if values["layer_ratios"] is not None:
-        _exclusive("layer_ratios", asked & {*_BLOCKS})
-    for name in ("channel_wise", "layer_wise"):
-        if values[name]:
-            others = {*_BLOCKS, "gqa", "global_pruning", "allocation", "layer_ratios"}
-            _exclusive(name, asked & others)
-    if values["global_pruning"]:
-        _exclusive("global_pruning", asked & {"allocation"})
-    if values["search"]:
-        others = {"layer_ratios", "global_pruning", "allocation", "iterative_steps"}
-        _exclusive("search", asked & {*others, "plan", "channel_wise", "layer_wise"})
-    for name, is_asked in (
-        ("search", values["search"]),
-        ("allocation knapsack", values["allocation"] == "knapsack"),
-    ):
-        if is_asked and not _has_budget(values):
-            raise PlanError(f"--{name} needs a budget: one of --{', --'.join(_BUDGETS)}")
-    if "layer_floor" in asked and not values["search"] and _allocation(values) == "uniform":
-        raise PlanError("--layer_floor belongs to --allocation global or knapsack")
-    if values["layer_wise"]:
-        _exclusive("layer_wise", asked & {"pruning_ratio", "round_to"})
-
-
-# What a pruning.json has said already.
-_PLANNING = frozenset({
-    "pruning_ratio", "pruner_type", "taylor", "grouping_strategy", *_STRUCTURES, "layer",
-    "depth_by", *_BLOCKS, "gqa", "layer_ratios", "round_to", *_BUDGETS, "batch", "context",
-    "iterative_steps", "global_pruning", "allocation", "layer_floor", "num_examples",
-    "calibration", "calibration_seq_len", "search", "dtype", "resume", "scores", "save_scores",
-})  # fmt: skip
-
-
-def _exclusive(name: str, others: frozenset[str] | set[str]) -> None:
-    if others:
-        raise PlanError(f"--{name} and --{min(others)} exclude each other")
-
-
-def _at_most_one(names: list[str]) -> None:
-    if len(names) > 1:
-        raise PlanError(f"--{names[0]} and --{names[1]} exclude each other")
-
-
-def plan_of(values: Mapping[str, Any], depth: int) -> PruningPlan:
-    """The plan that the options make for a model of `depth` layers.
-
-    Raises:
-        PlanError: a ratio of layers or a budget cannot be read.
-    """
-    from prunescope.pruning.plan import PruningPlan
-
-    structure: Structure = next((s for name, s in _STRUCTURES.items() if values[name]), "block")
-    budget = _budget(values)
-    ratios = values["layer_ratios"]
-    return PruningPlan(
-        ratio=values["pruning_ratio"],
-        attention=_range(values, "attention", depth),
-        mlp=_range(values, "mlp", depth),
-        importance=values["pruner_type"],
-        taylor=values["taylor"],
-        grouping=values["grouping_strategy"],
-        examples=values["num_examples"],
-        example_length=values["calibration_seq_len"],
-        seed=values["seed"],
-        structure=structure,
-        gqa=values["gqa"],
-        layers=values["layer"] if structure == "layer" and budget is None else None,
-        depth_by=values["depth_by"],
-        everywhere=_allocation(values) == "global",
-        knapsack=_allocation(values) == "knapsack",
-        floor=values["layer_floor"],
-        steps=values["iterative_steps"],
-        layer_ratios=None if ratios is None else _layer_ratios(ratios),
-        round_to=values["round_to"],
-        budget=budget,
-    )
-
-
-def _range(values: Mapping[str, Any], kind: str, depth: int) -> tuple[int, int]:
-    end = values[f"block_{kind}_layer_end"]
-    # LLM-Pruner's number; of 32 layers it leaves the last one whole.
-    end = min(31, depth - 1) if end is None else end
-    return values[f"block_{kind}_layer_start"], end
-
-
-def _has_budget(values: Mapping[str, Any]) -> bool:
-    return any(values[name] is not None for name in _BUDGETS)
-
-
-def _allocation(values: Mapping[str, Any]) -> str:
-    """How layers share what goes; a search tries each way itself."""
-    asked: str = "global" if values["global_pruning"] else values["allocation"]
-    if asked != "auto":
-        return asked
-    is_whole = values["channel_wise"] or values["layer_wise"]
-    # Steps share out evenly; heads of `naive` have no budget; random scores say nothing.
-    elsewhere = values["search"] or values["iterative_steps"] > 1 or values["gqa"] == "naive"
-    by_score = _has_budget(values) and values["pruner_type"] != "random"
-    return "knapsack" if by_score and not is_whole and not elsewhere else "uniform"
-
-
-def _budget(values: Mapping[str, Any]) -> Budget | None:
-    from prunescope.pruning.budget import Budget, parse_bytes, parse_count
-
-    if values["target_sparsity"] is not None:
-        return Budget("sparsity", values["target_sparsity"])
-    if values["target_params"] is not None:
-        return Budget("parameters", parse_count(values["target_params"]))
-    if values["target_memory"] is not None:
-        size = parse_bytes(values["target_memory"])
-        return Budget("memory", size, values["batch"], values["context"])
-    return None
-
-
-def _layer_ratios(text: str) -> dict[int, dict[str, float]]:
-    """`3:0.1,4:0.3`, or a JSON file: layer → ratio, or layer → group → ratio."""
-    entries: Mapping[str, Any]
-    if text.endswith(".json"):
-        from prunescope.checkpoint.jsonfile import read_object
-        from prunescope.checkpoint.storage import LocalFile
-
-        entries = read_object(LocalFile(Path(text)), "ratios of layers")
-    else:
-        entries = dict(part.strip().partition(":")[::2] for part in text.split(","))
-    ratios = {}
-    for layer, ratio in entries.items():
-        known = ratio if isinstance(ratio, dict) else {"attention": ratio, "mlp": ratio}
-        if not (layer.isascii() and layer.isdigit() and len(layer) < 7):
-            raise PlanError(f"--layer_ratios: {layer!r} is no layer's number")
-        try:
-            ratios[int(layer)] = {kind: float(value) for kind, value in known.items()}
-        except (TypeError, ValueError):
-            raise PlanError(f"--layer_ratios: {ratio!r} of layer {layer} is no ratio") from None
-    return ratios

@@ -113,7 +113,7 @@ def calibration_set(model: Model, plan: PruningPlan, source: str | None) -> Cali
     """The calibration windows that `plan` asks for, from `source`."""
     from prunescope.data.hub import MAX_STREAMED
     from prunescope.data.sources import documents
-    from prunescope.interop.hf import token_ids
+    from prunescope.interop.tokenizer import token_ids
     from prunescope.pruning.calibration import choose_windows
 
     found = documents(source, "calibration")

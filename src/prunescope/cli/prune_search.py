@@ -35,7 +35,7 @@ def searched(
     from prunescope.cli.prune_scoring import scored
     from prunescope.data import embedded_text
     from prunescope.evaluation.perplexity import cut_windows, perplexity
-    from prunescope.interop.hf import token_ids
+    from prunescope.interop.tokenizer import token_ids
     from prunescope.pruning.resolving import resolve
     from prunescope.pruning.run import check_whole
     from prunescope.pruning.search import best_pruned, search, tries

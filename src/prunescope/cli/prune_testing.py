@@ -21,7 +21,8 @@ def tester(
     from prunescope.data import embedded_text
     from prunescope.evaluation.generation import PROMPTS, generate
     from prunescope.evaluation.perplexity import cut_windows, perplexity
-    from prunescope.interop.hf import home, load_tokenizer, token_ids
+    from prunescope.interop.companions import home
+    from prunescope.interop.tokenizer import load_tokenizer, token_ids
     from prunescope.report.progress import progress
     from prunescope.report.prune import print_test
 

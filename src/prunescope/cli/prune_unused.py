@@ -1,6 +1,6 @@
 """Which of the pruner's options would be ignored, given the others?
 
-`prune_options.check` knows those that contradict each other. These do not: they say how something
+`prune_exclusive.check` knows those that contradict each other. These do not: they say how something
 is done that is not done at all.
 """
 

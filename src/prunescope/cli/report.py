@@ -130,9 +130,9 @@ def _check_plot(path: Path, pruned: Sequence[str]) -> None:
 
 
 def _question(say: Messages, asked: _Asked, matched: dict[str, Evaluated]) -> Question:
-    from prunescope.analysis.cost import Workload
     from prunescope.analysis.expectation import Wanted
     from prunescope.analysis.overview import Question
+    from prunescope.analysis.workload import Workload
 
     return Question(
         Workload(asked.context, asked.batch),

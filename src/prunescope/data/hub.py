@@ -122,4 +122,6 @@ def streamed_records(address: str) -> Iterator[dict[str, Any]]:
             if characters >= MAX_STREAMED:
                 return
     except Exception as err:  # of the hub, of the network, of a file in it
-        raise PrunescopeError(f"{printable(address)}: {first_line(err)}") from None
+        # Where a configuration is wanted, the second line names those there are.
+        said = first_line(err, 400, lines=2)
+        raise PrunescopeError(f"{printable(address)}: {said}") from None

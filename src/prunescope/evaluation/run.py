@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from prunescope.analysis.cost import Workload, cost
+from prunescope.analysis.cost import cost
 from prunescope.analysis.devices import Device
+from prunescope.analysis.workload import Workload
 from prunescope.architecture import Model
 from prunescope.data.sources import Documents
 from prunescope.errors import PrunescopeError
@@ -22,7 +23,9 @@ from prunescope.evaluation.sliding import (
 )
 from prunescope.evaluation.speed import Load, Speed, measure
 from prunescope.evaluation.streamed import streamed_model
-from prunescope.interop.hf import home, load, load_tokenizer, token_ids
+from prunescope.interop.companions import home
+from prunescope.interop.hf import load
+from prunescope.interop.tokenizer import load_tokenizer, token_ids
 from prunescope.steps import Progress, silent
 
 if TYPE_CHECKING:
@@ -52,7 +55,7 @@ class Sliding:
 
 @dataclass(frozen=True, slots=True)
 class Roofline:
-    """Tokens a second that a device's peaks allow, all sequences together (`analysis.cost`)."""
+    """Tokens per second that a device's peaks allow, of all sequences (`analysis.cost_result`)."""
 
     prefill: float
     decode: float

@@ -15,7 +15,8 @@ from prunescope.evaluation.perplexity import surprise_of
 from prunescope.evaluation.sliding import Scorer, Window
 from prunescope.extras import require
 from prunescope.interop.agreement import check_sizes
-from prunescope.interop.layered import ENTRY, EXIT, Call, LayeredNetwork
+from prunescope.interop.layer_by_layer import Call
+from prunescope.interop.layered import ENTRY, EXIT, LayeredNetwork
 from prunescope.interop.torch_tensors import computing_dtype
 
 if TYPE_CHECKING:

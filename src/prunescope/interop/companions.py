@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from prunescope.architecture import Model, refuse_other_names
 from prunescope.checkpoint.storage import File, Folder
+from prunescope.errors import CheckpointError
 
 COMPANIONS = (
     "generation_config.json",
@@ -24,6 +26,20 @@ CODE = ("modeling_prunescope.py", "configuration_deci.py")
 # What pruning.json is called beside layers that are padded: their shapes are not those it records.
 RECORD_BEFORE_PADDING = "pruning.before_padding.json"
 _CHUNK = 16 << 20
+
+
+def home(model: Model) -> Path:
+    """The folder with what lies beside the weights.
+
+    Raises:
+        ArchitectureError: the model is not stored as transformers stores one.
+        CheckpointError: it is not on this machine.
+    """
+    refuse_other_names(model)
+    path = model.checkpoint.home.local
+    if path is None:
+        raise CheckpointError(model.checkpoint.path, "is remote: download the model first")
+    return path
 
 
 def copy_files(folder: Folder, names: Iterable[str], target: Path) -> None:

@@ -9,12 +9,11 @@ from prunescope.architecture import describe, refuse_generic
 from prunescope.checkpoint import Checkpoint
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import CheckpointError
-from prunescope.interop.companions import COMPANIONS, RECORD_BEFORE_PADDING, copy_files
+from prunescope.interop.companions import COMPANIONS, RECORD_BEFORE_PADDING, copy_files, home
 from prunescope.interop.config_file import write_config
 from prunescope.interop.copied import Conversion
 from prunescope.interop.export import export
 from prunescope.interop.formats import Format
-from prunescope.interop.hf import home
 from prunescope.interop.hf_config import code_reason, lengths_of
 from prunescope.interop.ties import Written
 from prunescope.interop.torch_tensors import as_tensor, computing_dtype

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from prunescope.analysis.record import RECORD
+from prunescope.atomic import refuse_file
 from prunescope.checkpoint import safetensors
 from prunescope.checkpoint.adapter import ADAPTER_CONFIG
 from prunescope.checkpoint.folder import INDEX_SUFFIX
@@ -44,8 +45,7 @@ def check_target(source: str | Path, target: Path, overwrite: bool) -> None:
         raise PrunescopeError(f"{target}: lies inside the source: choose another folder")
     if not there.exists():
         return
-    if not there.is_dir():
-        raise PrunescopeError(f"{target}: is a file, a folder is to be written here")
+    refuse_file(target)
     if overwrite or not any(there.iterdir()) or _is_ours(there):
         return
     raise PrunescopeError(f"{target}: holds other files; --overwrite replaces the model in it")

@@ -17,7 +17,7 @@ from prunescope.architecture.block_configs import BLOCKS, NEMOTRON, channels_of
 from prunescope.architecture.block_configs import CHANNELS_MULTIPLE as _MULTIPLE
 from prunescope.errors import CheckpointError
 from prunescope.interop.hf_config import AUTO_MAP, uniform
-from prunescope.interop.padding import Lengths, common_lengths
+from prunescope.interop.padding import Lengths, common_lengths, queries_each
 
 CONFIGURATION = "configuration_deci"
 # Decimals that NVIDIA's own config classes leave of `ffn_mult`.
@@ -56,7 +56,7 @@ def deci_config(model: Model, lengths: Lengths) -> dict[str, Any]:
     if not isinstance(hidden, int) or hidden < 1:
         raise CheckpointError(where, "config.json does not give hidden_size")
     (heads,) = counts
-    blocks = [_block(model, lengths, layer, heads, hidden) for layer in model.layers]
+    blocks = [_block(model, lengths, layer, hidden) for layer in model.layers]
     for key in ("num_key_value_heads", "intermediate_size"):
         config.pop(key, None)
     return config | {
@@ -69,11 +69,8 @@ def deci_config(model: Model, lengths: Lengths) -> dict[str, Any]:
     }
 
 
-def _block(model: Model, lengths: Lengths, layer: int, heads: int, hidden: int) -> dict[str, Any]:
-    kv_heads, channels = lengths[layer, "kv_heads"], lengths[layer, "channels"]
-    if heads % kv_heads:
-        cause = f"layer {layer}: {heads} query heads cannot share {kv_heads} KV heads"
-        raise CheckpointError(model.checkpoint.path, cause)
+def _block(model: Model, lengths: Lengths, layer: int, hidden: int) -> dict[str, Any]:
+    share, channels = queries_each(model, lengths, layer), lengths[layer, "channels"]
     if channels % _MULTIPLE:
         cause = (
             f"layer {layer}: deci rounds channels to multiples of {_MULTIPLE}, this has {channels} "
@@ -83,7 +80,7 @@ def _block(model: Model, lengths: Lengths, layer: int, heads: int, hidden: int) 
     live: Mapping[str, Any] = {"no_op": False, "replace_with_linear": False, "sparsify": None}
     attention = {
         **live,
-        "n_heads_in_group": heads // kv_heads,
+        "n_heads_in_group": share,
         "window_length": None,
         "num_sink_tokens": None,
         "use_prefill_window_in_sink_attention": False,

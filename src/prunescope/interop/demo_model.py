@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from prunescope.atomic import cannot_write
 from prunescope.checkpoint.jsonfile import read_beside
 from prunescope.checkpoint.storage import LocalFolder
 from prunescope.errors import PrunescopeError
@@ -84,7 +85,7 @@ def make_demo_model(
                 # Fails if the folder has been filled meanwhile: only an empty one is replaced.
                 temporary.rename(target)
     except OSError as err:
-        raise PrunescopeError(f"{folder}: cannot be written ({err.strerror or err})") from None
+        raise cannot_write(folder, err) from None
     return True
 
 

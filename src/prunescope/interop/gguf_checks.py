@@ -6,8 +6,8 @@ from prunescope.analysis.axes import Layout
 from prunescope.analysis.llama_cpp_config import objection
 from prunescope.analysis.llama_cpp_fit import fit, unwanted
 from prunescope.architecture import Role, load_family
-from prunescope.architecture.family import ANY, numbered
 from prunescope.architecture.tables import family_names
+from prunescope.architecture.tensor_names import ANY, numbered
 from prunescope.errors import ArchitectureError, CheckpointError, printable
 from prunescope.interop.agreement import check_sizes
 

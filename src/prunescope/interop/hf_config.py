@@ -31,7 +31,7 @@ _PREFIX = "Pruned"
 # Of the families here, those whose config wants a head count that divides the hidden size.
 _DIVIDING = ("llama",)
 DEPTH = "num_hidden_layers"
-# What stock classes cannot build: layers that differ, or heads that do not divide the hidden size.
+# What stock classes cannot build: layers that differ, or as many heads as their config refuses.
 CodeReason = Literal["layers", "heads"]
 # Lists with one entry for each layer.
 _BY_LAYER = (LAYER_TYPES, "no_rope_layers", "mlp_layer_types")
@@ -80,16 +80,17 @@ def config_for(
     for (layer, name), length in lengths.items():
         found.setdefault(layer, {})[keys[name]] = length
     first = next(iter(found.values()))
-    if all(values == first for values in found.values()) and heads_divide(config | first):
+    if all(values == first for values in found.values()) and takes_heads(config | first):
         return config | first
     base = {key: config.get(key) or first[key] for key in keys.values()}
     if not config.get("num_key_value_heads"):
         # A model without GQA leaves the key out; a layer can only depart from a stated value.
         base["num_key_value_heads"] = base["num_attention_heads"]
-    if not heads_divide(config | base):
-        # The hidden size was cut: what stands for no layer only has to divide it.
-        heads = range(base["num_attention_heads"], 0, -1)
-        base["num_attention_heads"] = next(n for n in heads if not config["hidden_size"] % n)
+    if not takes_heads(config | base):
+        # The hidden size was cut: what stands for no layer only has to be taken.
+        heads, known = "num_attention_heads", base["num_attention_heads"]
+        counts = (n for n in range(known, 0, -1) if takes_heads(config | base | {heads: n}))
+        base[heads] = next(counts, known)
     overrides = {
         str(layer): {key: value for key, value in values.items() if value != base[key]}
         for layer, values in found.items()
@@ -187,12 +188,21 @@ def uniform(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     return plain
 
 
-def heads_divide(config: Mapping[str, Any]) -> bool:
-    """Whether the head count divides the hidden size, where transformers' config demands it."""
+def takes_heads(config: Mapping[str, Any]) -> bool:
+    """Whether transformers' config accepts the head count beside the hidden size.
+
+    Llama's wants one that divides it. Phi-3's holds the factors of its RoPE scaling against
+    hidden size / heads, whatever `head_dim` says (Phi3Config.validate_rope).
+    """
     heads, hidden = config.get("num_attention_heads"), config.get("hidden_size")
     if not (isinstance(heads, int) and isinstance(hidden, int) and heads):
         return True
-    return config.get("model_type", "llama") not in _DIVIDING or not hidden % heads
+    family = config.get("model_type", "llama")
+    rope = config.get("rope_parameters") or config.get("rope_scaling")
+    if family == "phi3" and isinstance(rope, dict) and isinstance(rope.get("short_factor"), list):
+        share = rope.get("partial_rotary_factor") or config.get("partial_rotary_factor") or 1.0
+        return int(hidden // heads * share) // 2 == len(rope["short_factor"])
+    return family not in _DIVIDING or not hidden % heads
 
 
 def _is_ours(config: Mapping[str, Any]) -> bool:

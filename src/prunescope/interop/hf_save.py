@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from prunescope.analysis.record import RECORD
-from prunescope.atomic import check_writable, replacing_folder
+from prunescope.atomic import check_writable, refuse_file, replacing_folder
 from prunescope.checkpoint.opening import CONFIG
 from prunescope.checkpoint.storage import LocalFolder
 from prunescope.errors import PrunescopeError
@@ -36,8 +36,7 @@ def check_target(folder: Path, form: Format = "bin") -> None:
     Raises:
         PrunescopeError: it is a file, holds another model, or lies where nothing can be written.
     """
-    if folder.exists() and not folder.is_dir():
-        raise PrunescopeError(f"{folder}: is a file, a folder is to be written here")
+    refuse_file(folder)
     other = next((name for name in _PREFERRED if (folder / name).exists()), None)
     if other is not None and not _is_earlier_output(folder):
         what = f"{folder}: holds another model, {other}, which would be "

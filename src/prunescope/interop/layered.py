@@ -1,22 +1,20 @@
-"""How is a network run whose weights are not in memory? Its decoder layers come one at a time.
+"""How is a network run whose weights are not in memory? Those of a layer come when it is run.
 
-transformers' own network is assembled over the memory map, and its own forward pass is run with a
-stand-in for each decoder layer. The stand-ins note what a layer is called with (masks, position
-embeddings); afterwards each layer is called with just that, while its weights are there.
+transformers' own network is assembled over the memory map; each stage's parameters are put there,
+on the device and in the computing type, for as long as they are needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prunescope.checkpoint import Checkpoint, TensorInfo
 from prunescope.checkpoint.weights import WeightMap
-from prunescope.errors import CheckpointError, PrunescopeError
 from prunescope.extras import require
-from prunescope.interop.hf import network_of
+from prunescope.interop.assembling import network_of
+from prunescope.interop.layer_by_layer import LayerByLayer
 from prunescope.interop.packed import Index, Place, places, stacked_shape
 from prunescope.interop.torch_tensors import as_tensor
 
@@ -32,20 +30,11 @@ else:
 ENTRY, EXIT = -1, -2
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What a layer is called with, beside its hidden states."""
-
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-
-
-class LayeredNetwork:
+class LayeredNetwork(LayerByLayer):
     """A causal language model of transformers whose weights stay in their files.
 
     Attributes:
         network: the model; its parameters lie over the memory map.
-        layers: its decoder layers.
         tensors: those that are stored.
         places: stored tensor → its parameter, and where it lies in it.
         is_tied: whether the output head is the token embedding.
@@ -62,7 +51,7 @@ class LayeredNetwork:
             device, dtype: where and in what it computes.
 
         Raises:
-            CheckpointError: as `assemble` and `places`.
+            CheckpointError: as `assemble`, `places` and `LayerByLayer`.
         """
         self.weights, self.device, self.dtype = weights, device, dtype
         self.tensors = checkpoint.tensors
@@ -78,12 +67,9 @@ class LayeredNetwork:
         for parameter, members in self._stacks.items():
             # A shape without memory.
             state[parameter] = torch.zeros((), dtype=dtype).expand(stacked_shape(members))
-        self.network = network_of(checkpoint.config, state, checkpoint.path)
+        network = network_of(checkpoint.config, state, checkpoint.path)
         weights.release()
-        layers = getattr(self.network.base_model, "layers", None)
-        if not isinstance(layers, nn.ModuleList) or not len(layers):
-            raise CheckpointError(checkpoint.path, "transformers keeps its layers in no list")
-        self.layers = layers
+        super().__init__(network, checkpoint.path)
         for module in self.network.modules():
             for name, buffer in module.named_buffers(recurse=False):
                 setattr(module, name, buffer.to(device))
@@ -92,7 +78,7 @@ class LayeredNetwork:
         )
         self._names = {id(p): name for name, p in self._parameters.items()}
         self._stage_of = {
-            id(p): number for number, layer in enumerate(layers) for p in layer.parameters()
+            id(p): number for number, layer in enumerate(self.layers) for p in layer.parameters()
         }
         head = self.network.get_output_embeddings()
         self._embedding = self.network.get_input_embeddings()
@@ -161,67 +147,6 @@ class LayeredNetwork:
     def _canonical(self, parameter: str) -> str:
         """The name a parameter has in `_names`: tied ones have two."""
         return self._names[id(self._parameters[parameter])]
-
-    def enter(self, ids: Tensor) -> tuple[Tensor, list[Call]]:
-        """The hidden states that enter the first layer, and what each layer is called with.
-
-        Args:
-            ids: [windows, length] tokens, on the device; the stage ENTRY must be present.
-        """
-        entered: list[Tensor] = []
-        calls: list[Call] = []
-
-        def noting(_: int) -> Callable[..., Tensor]:
-            def note(hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-                entered.append(hidden)
-                calls.append(Call(args, kwargs))
-                return hidden
-
-            return note
-
-        with self._instead(noting):
-            self.network.base_model(input_ids=ids, use_cache=False)
-        if len(calls) != len(self.layers):
-            raise PrunescopeError(
-                f"transformers calls {len(calls)} of {len(self.layers)} layers: "
-                "this model's layers cannot be run one at a time"
-            )
-        return entered[0], calls
-
-    def run(self, number: int, hidden: Tensor, call: Call) -> Tensor:
-        """The hidden states that leave layer `number`, whose weights must be present."""
-        output = self.layers[number](hidden, *call.args, **call.kwargs)
-        result: Tensor = output[0] if isinstance(output, tuple) else output
-        return result
-
-    def leave(self, hidden: Tensor, last_tokens: int = 0) -> Tensor:
-        """The logits of what leaves the last layer; the stage EXIT must be present.
-
-        Args:
-            hidden: [windows, length, hidden] → [windows, length, vocabulary].
-            last_tokens: how many of the last tokens have logits made; 0 for all.
-        """
-        last = len(self.layers) - 1
-
-        def passing(number: int) -> Callable[..., Tensor]:
-            return lambda given, *_, **__: hidden if number == last else given
-
-        with self._instead(passing):
-            kept = {"logits_to_keep": last_tokens} if last_tokens else {}
-            output = self.network(inputs_embeds=hidden.detach(), use_cache=False, **kept)
-            logits: Tensor = output.logits
-        return logits
-
-    @contextmanager
-    def _instead(self, stand_in: Callable[[int], Callable[..., Tensor]]) -> Iterator[None]:
-        # On the instance, since some models read attributes of their layers on the way.
-        for number, layer in enumerate(self.layers):
-            layer.forward = stand_in(number)
-        try:
-            yield
-        finally:
-            for layer in self.layers:
-                del layer.forward
 
     def _modules(self, stages: Collection[int]) -> Iterator[nn.Module]:
         for stage in stages:

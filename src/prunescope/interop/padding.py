@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from prunescope.architecture import Model, labels
 from prunescope.errors import CheckpointError
 from prunescope.extras import require
-from prunescope.interop.hf_config import heads_divide
+from prunescope.interop.hf_config import takes_heads
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,7 +46,7 @@ def common_lengths(model: Model, lengths: Lengths) -> dict[tuple[int, str], int]
     for (_, space), length in lengths.items():
         largest[space] = max(largest.get(space, 0), length)
     if {"heads", "kv_heads"} <= largest.keys():
-        shares = (_share(model, lengths, layer) for layer in {layer for layer, _ in lengths})
+        shares = (queries_each(model, lengths, layer) for layer in {layer for layer, _ in lengths})
         least = largest["kv_heads"], max(shares)
         largest["heads"], largest["kv_heads"] = _heads(model, *least)
     return {(layer, space): largest[space] for layer, space in lengths}
@@ -102,7 +102,7 @@ def _moves(
             rows = (model.head_dim or 1) if model.family.spaces[space].unit == "head_dim" else 1
             units: Iterable[int] = range(lengths[place])
             if space == "heads":
-                share = _share(model, lengths, layer)
+                share = queries_each(model, lengths, layer)
                 new_share = target[layer, "heads"] // target[layer, "kv_heads"]
                 units = [unit // share * new_share + unit % share for unit in units]
             moved += [start + unit * rows + row for unit in units for row in range(rows)]
@@ -110,7 +110,12 @@ def _moves(
         yield axis, moved, start
 
 
-def _share(model: Model, lengths: Lengths, layer: int) -> int:
+def queries_each(model: Model, lengths: Lengths, layer: int) -> int:
+    """How many query heads each KV head of a layer has.
+
+    Raises:
+        CheckpointError: not all of them as many.
+    """
     heads, kv_heads = lengths[layer, "heads"], lengths[layer, "kv_heads"]
     if heads % kv_heads:
         cause = f"layer {layer}: {heads} query heads cannot share {kv_heads} KV heads"
@@ -127,7 +132,7 @@ def _heads(model: Model, kv_heads: int, share: int) -> tuple[int, int]:
         (more * each, more)
         for more in range(kv_heads, max(bound, kv_heads) + 1)
         for each in range(share, max(bound // more, share) + 1)
-        if heads_divide({**config, "num_attention_heads": more * each})
+        if takes_heads({**config, "num_attention_heads": more * each})
     ]
     if not choices:
         cause = f"no head count of at least {kv_heads} × {share} divides the hidden size"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prunescope.analysis.record import RECORD, SCHEMA
 from prunescope.architecture import Model
-from prunescope.atomic import check_writable, replacing_folder
+from prunescope.atomic import check_writable, refuse_file, replacing_folder
 from prunescope.checkpoint import Checkpoint
 from prunescope.checkpoint.folder import INDEX_SUFFIX
 from prunescope.checkpoint.jsonfile import read_beside
@@ -37,8 +37,7 @@ def check_output(source: str | Path, folder: Path) -> None:
     home = here if here.is_dir() else here.parent
     if there == home or home.is_relative_to(there) or there.is_relative_to(home):
         raise PrunescopeError(f"{folder}: holds the source {source}, or lies in it: choose another")
-    if there.exists() and not there.is_dir():
-        raise PrunescopeError(f"{folder}: is a file, a folder is to be written here")
+    refuse_file(folder)
     check_writable(folder)
 
 

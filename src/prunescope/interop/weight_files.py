@@ -12,12 +12,13 @@ from prunescope.checkpoint.runs import MAX_RUN
 from prunescope.checkpoint.storage import LocalFile
 from prunescope.errors import PrunescopeError, first_line
 from prunescope.extras import require
+from prunescope.interop.assembling import assemble
 from prunescope.interop.convert_target import MARK
 from prunescope.interop.export import Export
-from prunescope.interop.hf import assemble, load_tokenizer
 from prunescope.interop.lazy_state import LazyState, Outline, in_memory
 from prunescope.interop.safetensors_writer import write_safetensors
 from prunescope.interop.shards import DEFAULT_SHARD, index_name, index_of, split
+from prunescope.interop.tokenizer import load_tokenizer
 from prunescope.interop.torch_tensors import DTYPES
 from prunescope.interop.torch_writer import write_torch
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from prunescope.extras import require
-from prunescope.interop.layered import Call, LayeredNetwork
+from prunescope.interop.layer_by_layer import Call
+from prunescope.interop.layered import LayeredNetwork
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,8 @@ from heapq import merge
 from itertools import pairwise
 from typing import Literal
 
-from prunescope.analysis.cost import Workload, cost
+from prunescope.analysis.cost import cost
+from prunescope.analysis.workload import Workload
 from prunescope.architecture import Model
 from prunescope.errors import PlanError
 from prunescope.pruning.groups import LAYERS

@@ -14,9 +14,11 @@ from prunescope.checkpoint.jsonfile import read_object
 from prunescope.checkpoint.storage import File
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import PlanError
+from prunescope.interop.assembling import assemble
+from prunescope.interop.companions import home
 from prunescope.interop.export import export
 from prunescope.interop.formats import Format
-from prunescope.interop.hf import as_stored, assemble, home, mapped, with_generation_settings
+from prunescope.interop.hf import as_stored, mapped, with_generation_settings
 from prunescope.interop.hf_config import Change, config_for
 from prunescope.interop.hf_save import Card, save
 from prunescope.interop.lazy_state import LazyState

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from prunescope.extras import require
-from prunescope.interop.layered import ENTRY, EXIT, Call, LayeredNetwork, Present
+from prunescope.interop.layer_by_layer import Call
+from prunescope.interop.layered import ENTRY, EXIT, LayeredNetwork, Present
 from prunescope.pruning.batches import bytes_kept, layers_held, windows_at_once
 from prunescope.pruning.features import Watch, embedding_rows, feature_rows
 from prunescope.pruning.gradients import SECOND_ORDER, Gradients

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
-from prunescope.architecture import Model, Role
+from prunescope.architecture import Model
 from prunescope.data.sources import Documents
-from prunescope.errors import CheckpointError, PrunescopeError
-from prunescope.interop.hf import home, load_tokenizer
+from prunescope.errors import PrunescopeError
+from prunescope.interop.companions import home
+from prunescope.interop.tokenizer import check_embedded, load_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,10 @@ class Blocks:
     source: str
     blocks: tuple[tuple[int, ...], ...]
     digest: str
+
+    def record(self) -> dict[str, Any]:
+        """What `--json` and pruning.json say of the text."""
+        return {"source": self.source, "blocks": len(self.blocks), "sha256": self.digest}
 
 
 def blocks_of(model: Model, documents: Documents, length: int) -> Blocks:
@@ -37,13 +43,7 @@ def blocks_of(model: Model, documents: Documents, length: int) -> Blocks:
     for ids in tokenizer(list(documents.texts), verbose=False)["input_ids"]:
         tokens += ids
         tokens += end
-    if Role.EMBEDDING not in model.outside:
-        raise CheckpointError(model.checkpoint.path, "no token embedding among the tensors")
-    rows = model.outside[Role.EMBEDDING].shape[0]
-    if max(tokens, default=0) >= rows:
-        raise PrunescopeError(
-            f"{model.checkpoint.path}: the tokenizer gives token {max(tokens)}, {rows} are embedded"
-        )
+    check_embedded(model, tokens)
     count = len(tokens) // length
     if not count:
         raise PrunescopeError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prunescope.architecture import Model, Role
+from prunescope.atomic import cannot_write
 from prunescope.checkpoint.jsonfile import read_object
 from prunescope.checkpoint.storage import LocalFile
 from prunescope.checkpoint.weights import WeightMap
@@ -141,18 +142,14 @@ def _settle(
         work.mkdir(parents=True, exist_ok=True)
         (work / _SETTINGS).write_text(json.dumps(settings), "utf-8")
     except OSError as err:
-        raise PrunescopeError(f"{work}: cannot be written ({err.strerror})") from None
+        raise cannot_write(work, err) from None
 
 
 def _note(found: Recovery, teacher: Model | None) -> dict[str, Any]:
     """For pruning.json; no date and no path."""
     return {
         "plan": found.plan.as_dict(),
-        "text": {
-            "source": found.blocks.source,
-            "blocks": len(found.blocks.blocks),
-            "sha256": found.blocks.digest,
-        },
+        "text": found.blocks.record(),
         "is_taught": teacher is not None,
         "steps": found.steps,
         "loss": {"first": found.first, "last": found.last},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prunescope.analysis.compare import Comparison, ModuleComparison, RoleVerdict
+from prunescope.analysis.compare_result import Comparison, ModuleComparison, RoleVerdict
 from prunescope.analysis.counts import Counts
 from prunescope.analysis.tabular import dimensions
 from prunescope.report.console import Justify, Screen

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from prunescope.analysis.cost import Cost
+from prunescope.analysis.cost_result import Cost
 from prunescope.analysis.devices import Device
 from prunescope.errors import printable
 from prunescope.report.console import Justify, Screen

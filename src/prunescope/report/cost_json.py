@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from prunescope.analysis.cost import Cost
+from prunescope.analysis.cost_result import Cost
 from prunescope.analysis.devices import Device
 from prunescope.report.json_output import dump
 

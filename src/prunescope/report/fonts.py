@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from prunescope.extras import require
 
-# Those made for simplified Chinese come first, then whatever else has the signs.
+# Those made for simplified Chinese come first.
 _WANTED = (
     "Noto Sans CJK SC", "Source Han Sans SC", "Noto Sans SC", "WenQuanYi Micro Hei", "SimHei",
     "Microsoft YaHei", "PingFang SC", "Hiragino Sans GB", "Noto Sans CJK JP",
@@ -26,6 +26,13 @@ def font_with(text: str) -> str | None:
         for font in manager.fontManager.ttflist:
             if font.name == wanted and signs <= _signs(font.fname):
                 return wanted
+    # matplotlib lists fonts once, and keeps the list: what was installed later is not on it.
+    listed = {font.fname for font in manager.fontManager.ttflist}
+    for path in sorted(set(manager.findSystemFonts()) - listed):
+        if signs <= _signs(path):
+            manager.fontManager.addfont(path)
+            name: str = manager.get_font(path).family_name
+            return name
     return None
 
 

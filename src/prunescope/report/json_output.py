@@ -11,7 +11,7 @@ from prunescope.report.messages import Messages
 if TYPE_CHECKING:
     # Sizes are told without what comparisons need, which takes longer to import than they to read.
     from prunescope.analysis.checks import Check
-    from prunescope.analysis.compare import Comparison, ModuleComparison
+    from prunescope.analysis.compare_result import Comparison, ModuleComparison
     from prunescope.analysis.counts import Counts
     from prunescope.analysis.scan import Scan
     from prunescope.analysis.size import ModelSize

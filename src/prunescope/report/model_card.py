@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from prunescope.analysis.compare import Comparison
+from prunescope.analysis.compare_result import Comparison
 from prunescope.analysis.record import RECORD
 from prunescope.errors import printable
 from prunescope.interop.companions import RECORD_BEFORE_PADDING

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from prunescope.analysis.compare import Comparison
+from prunescope.analysis.compare_result import Comparison
 from prunescope.atomic import replacing
 from prunescope.errors import PrunescopeError
 from prunescope.extras import require
@@ -83,25 +83,21 @@ def check_plot(path: Path) -> None:
 
 
 def _draw_bars(comparison: Comparison, axes: Any, say: Messages) -> None:
-    axes.bar(
-        [layer.layer for layer in comparison.layers],
-        [layer.parameters.sparsity for layer in comparison.layers],
-        color=_BAR,
-    )
+    sparsities = [layer.parameters.sparsity for layer in comparison.layers]
+    axes.bar(range(len(sparsities)), sparsities, color=_BAR)
     overall = comparison.parameters.sparsity
     label = say("plot_overall", p=100 * overall)
     axes.axhline(overall, color=_LINE, linestyle="--", linewidth=1.2, label=label)
-    axes.set(xlabel=say("plot_x"), ylabel=say("plot_y"), title=say("plot_title"))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set(ylabel=say("plot_y"), title=say("plot_title"))
     # Room above the bars, so that the legend hides none.
-    axes.margins(x=0.01, y=0.3)
+    axes.margins(y=0.3)
+    _number_layers(comparison, axes, say)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper right", frameon=False)
 
 
 def _draw_heat(comparison: Comparison, figure: Any, axes: Any, say: Messages) -> None:
     roles = [verdict.role for verdict in comparison.verdicts()]
-    numbers = [layer.layer for layer in comparison.layers]
     values = [
         [
             next((m.parameters.sparsity for m in layer.modules if m.role is role), float("nan"))
@@ -109,16 +105,22 @@ def _draw_heat(comparison: Comparison, figure: Any, axes: Any, say: Messages) ->
         ]
         for role in roles
     ]
-    # Cells at their place in the list: numbers may be missing, where layers went.
     image = axes.imshow(
         values, cmap="cividis", aspect="auto", vmin=0, interpolation="none",
         vmax=max(0.01, *(value for row in values for value in row if value == value)),
     )  # fmt: skip
     axes.set_yticks(range(len(roles)), [role.name for role in roles])
+    axes.set(title=say("plot_heat"))
+    _number_layers(comparison, axes, say)
+    figure.colorbar(image, ax=axes, label=say("plot_y"), pad=0.01, aspect=12)
+
+
+def _number_layers(comparison: Comparison, axes: Any, say: Messages) -> None:
+    """Layers stand at their place in the list: numbers may be missing, where layers went."""
+    numbers = [layer.layer for layer in comparison.layers]
     step = -(-len(numbers) // 12)
     axes.set_xticks(range(0, len(numbers), step), [str(n) for n in numbers[::step]])
-    axes.set(xlabel=say("plot_x"), title=say("plot_heat"))
-    figure.colorbar(image, ax=axes, label=say("plot_y"), pad=0.01, aspect=12)
+    axes.set(xlabel=say("plot_x"), xlim=(-0.5, len(numbers) - 0.5))
 
 
 def _style(font: str | None) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def print_model(model: Model, screen: Screen, say: Messages) -> None:
     """Which model is pruned."""
     screen.section(say("prune_plan"))
     checkpoint = model.checkpoint
-    screen.line(say("prune_model", path=checkpoint.path, n=checkpoint.parameters))
+    screen.line(say("prune_model", path=printable(str(checkpoint.path)), n=checkpoint.parameters))
 
 
 def print_plan(

@@ -72,11 +72,7 @@ def recovery_json(found: Recovery, model: Model, teacher: Model | None, output: 
             "teacher": teacher and teacher.checkpoint.path,
             "output": str(output),
             "plan": found.plan.as_dict(),
-            "text": {
-                "source": found.blocks.source,
-                "blocks": len(found.blocks.blocks),
-                "sha256": found.blocks.digest,
-            },
+            "text": found.blocks.record(),
             "modules": found.modules,
             "steps": found.steps,
             "trained_parameters": found.trained,

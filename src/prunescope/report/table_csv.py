@@ -1,8 +1,8 @@
 """What does the CSV hold? One row per layer and projection, as the mission's snippets expect it.
 
-The format is a contract: UTF-8; the columns of `analysis.compare.COLUMNS`; plain numbers without
-separators; rates with six decimals; an unpruned module's sparsity exactly 0. Norms and embeddings
-have no rows.
+The format is a contract: UTF-8; the columns of `analysis.compare_result.COLUMNS`; plain numbers
+without separators; rates with six decimals; an unpruned module's sparsity exactly 0. Norms and
+embeddings have no rows.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from prunescope.analysis.compare import COLUMNS, Comparison
+from prunescope.analysis.compare_result import COLUMNS, Comparison
 from prunescope.atomic import replacing
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from prunescope.analysis.cost import Workload
 from prunescope.analysis.overview import Overview, Question, overview
+from prunescope.analysis.workload import Workload
 from prunescope.checkpoint import open_checkpoint
 from prunescope.cli.report import MOST_PRUNED
 from prunescope.report.html.page import Page, page

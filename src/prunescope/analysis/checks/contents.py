@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from prunescope.analysis.axes import stated, stated_kinds
 from prunescope.analysis.checks.check import Check, Finding, Verdict, finding, judged
 from prunescope.architecture import Model, Role
-from prunescope.architecture.family import ANY, Stack, numbered
+from prunescope.architecture.family import Stack
+from prunescope.architecture.tensor_names import ANY, numbered
 from prunescope.checkpoint.dtypes import TORCH_DTYPES
 
 # Of a layer; and of all of them together, ten times what the largest public models have.

@@ -121,7 +121,7 @@ def _by_layer(after: Layout, uneven: list[Finding]) -> list[Finding]:
         if stated_of(after.model, space.config, layer) != found:
             # That config.json is wrong is another check's finding.
             continue
-        if code is not None and space.name == "heads" and hidden and hidden % found:
+        if code is not None and space.name == "heads" and hidden:
             return [finding("warn", "heads_need_code", heads=found, hidden=hidden, file=code)]
         return [finding("warn", "by_layer", key=space.config, found=found, stated=stated)]
     return []

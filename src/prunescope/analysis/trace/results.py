@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from prunescope.analysis.compare import Comparison
+from prunescope.analysis.compare_result import Comparison
 from prunescope.analysis.tabular import Tabular
 from prunescope.architecture import Role
 

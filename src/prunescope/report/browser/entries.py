@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from prunescope.analysis.compare import Comparison, ModuleComparison
+from prunescope.analysis.compare_result import Comparison, ModuleComparison
 from prunescope.analysis.counts import Counts
 from prunescope.analysis.record import GroupRecord, PruningRecord
 from prunescope.analysis.tabular import dimensions

@@ -8,7 +8,7 @@ from math import isfinite
 from typing import Any
 
 from prunescope.analysis.breakdown import Component, by_component
-from prunescope.analysis.compare import LayerComparison
+from prunescope.analysis.compare_result import LayerComparison
 from prunescope.analysis.kept import Kept, KeptUnits
 from prunescope.analysis.overview import Overview, PrunedOverview
 from prunescope.architecture import Role

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from prunescope.analysis.compare import ModuleComparison
+from prunescope.analysis.compare_result import ModuleComparison
 from prunescope.analysis.overview import Overview
 from prunescope.analysis.tabular import dimensions
 

@@ -14,8 +14,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "code_layers": ("各层形状不同", "Layers differ in shape"),
     "code_heads": (
-        "各层的头数不再整除隐藏维度",
-        "Layers have a number of heads that no longer divides the hidden size",
+        "transformers 的配置不接受各层的头数",
+        "transformers' config refuses the layers' number of heads",
     ),
     "config_inferred": (
         "注意: config.json 与各层形状不符, 已按张量形状改写",

@@ -227,10 +227,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "(prunescope.load does not)",
     ),
     "why_heads_need_code": (
-        "各层的头数 {heads} 不再整除 hidden_size {hidden}, 由目录中的 {file} 构建: 需要 "
+        "transformers 的配置不接受 hidden_size {hidden} 时的 {heads} 个头, 由目录中的 {file} 构建: 需要 "
         "trust_remote_code=True (prunescope.load 不需要)",
-        "its layers' {heads} heads do not divide hidden_size {hidden}, and the folder's {file} "
-        "builds them: needs trust_remote_code=True (prunescope.load does not)",
+        "transformers' config refuses {heads} heads beside hidden_size {hidden}, and the folder's "
+        "{file} builds them: needs trust_remote_code=True (prunescope.load does not)",
     ),
     "why_by_layer": (
         "config.json 只在各层的设置中给出 {key} {found}, 模型本身的是 {stated}, "
