@@ -15,6 +15,7 @@ import prunescope
 from prunescope.interop.hf_config import GLOBAL_ACCESS, PER_LAYER, config_for, takes_heads, uniform
 from tests.support.pruning import described, plan, prune_tiny
 from tests.support.tiny import SHAPE, edit_json, tiny_folder, tiny_model
+from tests.support.verify import codes, verified
 
 Lengths = dict[tuple[int, str], int]
 WHOLE = {"heads": 4, "kv_heads": 2, "channels": 20}
@@ -199,6 +200,7 @@ def test_a_long_phi3_keeps_its_rope_when_all_layers_lose_as_many_heads(tmp_path:
     base = described(tiny_folder(tmp_path / "base", network))
     prune_tiny(base, plan("l1", attention=(0, 4), mlp=(0, 4))).save(tmp_path / "hf", "hf")
 
+    assert codes(verified(tmp_path / "hf"), "transformers", "warn") == {"heads_need_code"}
     record = json.loads((tmp_path / "hf" / "pruning.json").read_text())["layers"]
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "hf", trust_remote_code=True)
     with torch.no_grad():

@@ -113,18 +113,21 @@ def _by_layer(after: Layout, uneven: list[Finding]) -> list[Finding]:
     if uneven:
         return uneven if code is None else [finding("warn", "needs_code", file=code)]
     config, hidden = after.model.config, after.rows(None, "hidden")
-    for (layer, name), _ in after.axes.items():
+    apart: dict[str, tuple[str, int, int]] = {}
+    for layer, name in after.axes:
         space = after.space(name)
         stated, found = whole(config, space.config), after.units(layer, name)
-        if layer is None or not stated or not found or stated == found:
-            continue
-        if stated_of(after.model, space.config, layer) != found:
-            # That config.json is wrong is another check's finding.
-            continue
-        if code is not None and space.name == "heads" and hidden:
-            return [finding("warn", "heads_need_code", heads=found, hidden=hidden, file=code)]
-        return [finding("warn", "by_layer", key=space.config, found=found, stated=stated)]
-    return []
+        # That config.json is wrong of a layer is another check's finding.
+        is_told = layer is not None and stated_of(after.model, space.config, layer) == found
+        if is_told and stated and found and stated != found:
+            apart.setdefault(space.name, (space.config, found, stated))
+    if code is not None and hidden and "heads" in apart:
+        heads = apart["heads"][1]
+        return [finding("warn", "heads_need_code", heads=heads, hidden=hidden, file=code)]
+    return [
+        finding("warn", "by_layer", key=key, found=found, stated=stated)
+        for key, found, stated in apart.values()
+    ]
 
 
 def _code(after: Layout) -> str | None:

@@ -227,8 +227,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "(prunescope.load does not)",
     ),
     "why_heads_need_code": (
-        "transformers 的配置不接受 hidden_size {hidden} 时的 {heads} 个头, 由目录中的 {file} 构建: 需要 "
-        "trust_remote_code=True (prunescope.load 不需要)",
+        "transformers 的配置不接受 hidden_size {hidden} 时的 {heads} 个头, 由目录中的 {file} 构建: "
+        "需要 trust_remote_code=True (prunescope.load 不需要)",
         "transformers' config refuses {heads} heads beside hidden_size {hidden}, and the folder's "
         "{file} builds them: needs trust_remote_code=True (prunescope.load does not)",
     ),
