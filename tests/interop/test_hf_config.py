@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 import prunescope
 from prunescope.interop.hf_config import GLOBAL_ACCESS, PER_LAYER, config_for, takes_heads, uniform
+from tests.support.gguf_families import folder_of
 from tests.support.pruning import described, plan, prune_tiny
 from tests.support.tiny import SHAPE, edit_json, tiny_folder, tiny_model
 from tests.support.verify import codes, verified
@@ -187,6 +188,18 @@ def test_llamas_take_heads_that_divide_the_hidden_size(
     heads: int | None, hidden: int, taken: bool
 ) -> None:
     assert takes_heads({"num_attention_heads": heads, "hidden_size": hidden}) is taken
+
+
+def test_a_gemma2_with_heads_that_do_not_divide_its_hidden_size_loads(tmp_path: Path) -> None:
+    # 6 of 8 heads of 8 rows, on 32 hidden.
+    counts = {"hidden_size": 32, "num_attention_heads": 8, "num_key_value_heads": 4}
+    base = described(folder_of("gemma2", tmp_path / "base", **counts))
+    prune_tiny(base, plan(ratio=0.25, attention=(0, 4), mlp=(0, 4))).save(tmp_path / "hf", "hf")
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "hf", trust_remote_code=True)
+    assert theirs.model.layers[1].self_attn.q_proj.weight.shape == (48, 32)
+    with torch.no_grad():
+        ours = prunescope.load(tmp_path / "hf")(TOKENS).logits
+        torch.testing.assert_close(theirs(TOKENS).logits, ours)
 
 
 def test_a_long_phi3_keeps_its_rope_when_all_layers_lose_as_many_heads(tmp_path: Path) -> None:

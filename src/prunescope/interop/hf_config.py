@@ -29,7 +29,7 @@ MODELING = "modeling_prunescope"
 # As in the file of that name.
 _PREFIX = "Pruned"
 # Of the families here, those whose config wants a head count that divides the hidden size.
-_DIVIDING = ("llama",)
+_DIVIDING = ("llama", "gemma2")
 DEPTH = "num_hidden_layers"
 # What stock classes cannot build: layers that differ, or as many heads as their config refuses.
 CodeReason = Literal["layers", "heads"]
@@ -191,8 +191,8 @@ def uniform(config: Mapping[str, Any], where: str) -> dict[str, Any]:
 def takes_heads(config: Mapping[str, Any]) -> bool:
     """Whether transformers' config accepts the head count beside the hidden size.
 
-    Llama's wants one that divides it. Phi-3's holds the factors of its RoPE scaling against
-    hidden size / heads, whatever `head_dim` says (Phi3Config.validate_rope).
+    Llama's and Gemma 2's want one that divides it. Phi-3's holds the factors of its RoPE scaling
+    against hidden size / heads, whatever `head_dim` says (Phi3Config.validate_rope).
     """
     heads, hidden = config.get("num_attention_heads"), config.get("hidden_size")
     if not (isinstance(heads, int) and isinstance(hidden, int) and heads):
