@@ -19,8 +19,10 @@ from tests.support.quantised import (
     by_finegrained_fp8,
     by_hand,
     gptq,
+    mlx,
     original,
 )
+from tests.support.tiny import edit_json
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +130,42 @@ def test_awq(source: Path, tmp_path: Path, config: dict[str, Any]) -> None:
 
     # 64 · 128 / 2 bytes of weights; four groups of 64 half scales and 64 / 2 bytes of zeros.
     assert down.nbytes == 64 * 128 // 2 + 4 * 64 * 2 + 4 * 64 // 2
+
+
+# By the mode, bits and group size that config.json says, as mlx_lm.convert writes them.
+MLX: dict[str, tuple[tuple[Any, ...], dict[str, Any], str]] = {
+    "4 bits": ((4, 64), {"group_size": 64, "bits": 4, "mode": "affine"}, "MLX-4bit"),
+    "older": ((8, 32), {"group_size": 32, "bits": 8}, "MLX-8bit"),
+    "3 bits": ((3, 32), {"group_size": 32, "bits": 3, "mode": "affine"}, "MLX-3bit"),
+    "mxfp4": ((4, 32, torch.uint8), {"group_size": 32, "bits": 4, "mode": "mxfp4"}, "MXFP4"),
+    "nvfp4": ((4, 16, torch.uint8), {"group_size": None, "bits": 4, "mode": "nvfp4"}, "NVFP4"),
+}
+
+
+@pytest.mark.parametrize("case", MLX)
+@pytest.mark.parametrize("key", ["quantization", "quantization_config"])
+def test_mlx(source: Path, tmp_path: Path, case: str, key: str) -> None:
+    how, config, dtype = MLX[case]
+    folder = by_hand(source, tmp_path / "q", mlx(*how), config)
+    edit_json(folder / "config.json", {"quantization_config": None} | {key: config})
+
+    down = agree(source, folder, dtype).tensors["model.layers.1.mlp.down_proj.weight"]
+
+    stored = {part.name.rpartition(".")[2]: part.shape for part in down.parts}
+    bits, group = how[:2]
+    assert stored["weight"] == (64, 128 * bits // 32)
+    assert stored["scales"] == (64, 128 // group)
+    assert ("biases" in stored) == dtype.startswith("MLX")
+
+
+def test_mlx_quantises_modules_each_in_its_way(source: Path, tmp_path: Path) -> None:
+    config = {"group_size": 64, "bits": 4, "mode": "affine"}
+    folder = by_hand(source, tmp_path / "q", mlx(2, 32), config)
+    stems = [n.removesuffix(".weight") for n in open_checkpoint(source).tensors if "_proj." in n]
+    own = {"group_size": 32, "bits": 2, "mode": "affine"}
+    edit_json(folder / "config.json", {"quantization_config": config | dict.fromkeys(stems, own)})
+
+    agree(source, folder, "MLX-2bit")
 
 
 def test_the_bytes_of_a_quantised_weight_are_those_of_its_parts(

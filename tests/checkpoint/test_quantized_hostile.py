@@ -11,11 +11,12 @@ from safetensors.torch import save_file
 
 from prunescope.checkpoint import open_checkpoint
 from prunescope.errors import CheckpointError
-from tests.support.quantised import awq, gptq
+from tests.support.quantised import awq, gptq, mlx
 
 Parts = dict[str, torch.Tensor]
 GPTQ = gptq(4, 32)(torch.ones(64, 128))
 AWQ = awq(32)(torch.ones(64, 128))
+MLX = mlx(4, 32)(torch.ones(64, 128))
 I32, U8, F8 = torch.int32, torch.uint8, torch.float8_e4m3fn
 
 
@@ -134,6 +135,15 @@ def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path, case: str) -> 
         (GPTQ, {"bits": 4, "group_size": 64}, "scales.*fits no.*in groups of 64"),
         (FP8, {"weight_block_size": [8, 8]}, r"fits no.*in blocks of \[8, 8\]"),
         (FP8, {"weight_block_size": [0, "x"]}, "fits no"),
+        (MLX, {"group_size": 64, "bits": 4}, "has 2 bits, config.json says 4"),
+        (MLX, {"group_size": 96}, "fits no"),
+        (MLX, {"group_size": 0}, "has groups of 0 in mode 'affine'"),
+        (MLX, {"group_size": 1 << 40}, "has groups of 1099511627776"),
+        (MLX, {"group_size": [32]}, r"has groups of \[32\]"),
+        (MLX, {"group_size": 32, "mode": "\n\x1b"}, "in mode '"),
+        (MLX | {"biases": zeros(64, 3)}, {"group_size": 32}, "biases.*fits no"),
+        (MLX | {"scales": zeros(64)}, {"group_size": 32}, r"has a scales of shape \[64\]"),
+        (MLX | {"scales": zeros(8, 4)}, {"group_size": 32}, "fits no"),
     ],
 )
 def test_a_config_that_says_otherwise_is_refused(
@@ -161,9 +171,12 @@ def test_bits_come_from_the_config_where_no_zeros_tell(tmp_path: Path) -> None:
         {"weight_scale": zeros(4)},
         {"weight": zeros(4, 4), "weight_scale": zeros(4)},
         {"weight": zeros(4, 4), "input_scale": zeros(1)},
+        {"weight": zeros(4, 4), "scales": zeros(4, 1)},
+        # MLX's, but nothing says in what groups.
+        MLX,
     ],
 )
 def test_scales_of_something_else_are_left_alone(tmp_path: Path, parts: Parts) -> None:
     found = open_checkpoint(write(tmp_path, parts))
 
-    assert list(found.tensors) == [f"m.q_proj.{name}" for name in sorted(parts)]
+    assert sorted(found.tensors) == [f"m.q_proj.{name}" for name in sorted(parts)]

@@ -137,3 +137,16 @@ def awq(group: int) -> Pack:
         }
 
     return pack
+
+
+def mlx(bits: int, group: int, scale: torch.dtype = torch.bfloat16) -> Pack:
+    """What `mlx_lm.convert -q` writes (mlx 0.32): words along `in`; biases but in MX modes."""
+
+    def pack(weight: torch.Tensor) -> dict[str, torch.Tensor]:
+        out, columns = weight.shape
+        data = words(torch.randint(1 << bits, (out, columns)), bits).view(torch.uint32)
+        scales = torch.ones(out, columns // group, dtype=scale)
+        parts = {"weight": data, "scales": scales}
+        return parts if scale == torch.uint8 else parts | {"biases": scales.clone()}
+
+    return pack

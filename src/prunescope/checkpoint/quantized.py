@@ -63,6 +63,7 @@ METHODS = (
     Method("weight_packed", ("weight_shape", "weight_scale", *_BESIDE_SCALE), layouts.packed),
     Method("weight_scale", ("weight", *_BESIDE_SCALE), layouts.scaled),
     Method("weight_scale_inv", ("weight", *_ACTIVATIONS), layouts.scaled),
+    Method("scales", ("weight", "biases"), layouts.mlx),
 )
 
 
@@ -74,12 +75,13 @@ def as_quantised(
     Its dtype names the method (`GPTQ-4bit`), its `nbytes` are those of its parts.
 
     Args:
-        config: config.json, whose `quantization_config` may say what the shapes do not.
+        config: config.json, whose `quantization_config` (MLX: `quantization`) may say what the
+            shapes do not.
 
     Raises:
         CheckpointError: a module of which a part is missing, or whose parts do not fit together.
     """
-    settings = config.get("quantization_config")
+    settings = config.get("quantization_config", config.get("quantization"))
     settings = settings if isinstance(settings, Mapping) else {}
     whole: dict[str, TensorInfo] = {}
     belongs: dict[str, str] = {}

@@ -25,6 +25,8 @@ _SMALL_FLOATS = (
     ("MXFP4", 4, 32, ("U8", "F8_E8M0")),
     ("MXFP6", 6, 32, ("U8", "F8_E8M0")),
 )
+# MLX's modes → elements that share a scale, where config.json does not say.
+_MLX_GROUPS = {"affine": 64, "mxfp4": 32, "mxfp8": 32, "nvfp4": 16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,40 @@ def scaled(module: Module) -> Layout | None:
         )
         module.check(scale.shape == expected, scale, f"{layout} in blocks of {block}")
     module.check(_scales_fit(scale.shape, weight.shape), scale, layout)
+    return layout
+
+
+def mlx(module: Module) -> Layout | None:
+    """MLX's: words of elements along `in`, and a scale for each group of them.
+
+    https://ml-explore.github.io/mlx/build/html/python/_autosummary/mlx.core.quantize.html: weight
+    […, in·bits/32] U32, scales […, groups], and biases like them in the mode `affine`. config.json
+    says how large a group is, for single modules under their names.
+    """
+    weight, scales, biases = module.find("weight"), module.marked, module.find("biases")
+    if weight is None or weight.dtype != "U32" or not module.settings:
+        return None
+    own = module.settings.get(module.stem)
+    settings = {**module.settings, **(own if isinstance(own, Mapping) else {})}
+    mode = settings.get("mode", "affine")
+    size = settings.get("group_size")
+    if size is None and isinstance(mode, str):
+        size = _MLX_GROUPS.get(mode)
+    if mode not in _MLX_GROUPS or type(size) is not int or not 0 < size <= 1 << 16:
+        module.refuse(f"has groups of {size!r} in mode {mode!r}")
+    if not scales.parameters or len(scales.shape) < 2:
+        module.refuse(f"has a scales of shape {list(scales.shape)}")
+    columns = scales.shape[-1] * size
+    bits, rest = divmod(weight.shape[-1] * 32 if weight.shape else 0, columns)
+    name = f"MLX-{bits}bit" if mode == "affine" else mode.upper()
+    layout = Layout((*scales.shape[:-1], columns), name)
+    fits = weight.shape[:-1] == scales.shape[:-1] and not rest and bits in range(2, 9)
+    module.check(fits, weight, layout)
+    stated = settings.get("bits")
+    if type(stated) is int and stated != bits:
+        module.refuse(f"has {bits} bits, config.json says {stated}")
+    if biases is not None:
+        module.check(biases.shape == scales.shape, biases, layout)
     return layout
 
 
