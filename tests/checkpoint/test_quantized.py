@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
+from transformers.integrations.bitnet import pack_weights
+from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
 from prunescope.checkpoint import Checkpoint, open_checkpoint
 from prunescope.checkpoint.weights import WeightMap
@@ -166,6 +169,39 @@ def test_mlx_quantises_modules_each_in_its_way(source: Path, tmp_path: Path) -> 
     edit_json(folder / "config.json", {"quantization_config": config | dict.fromkeys(stems, own)})
 
     agree(source, folder, "MLX-2bit")
+
+
+def test_bitnet(source: Path, tmp_path: Path) -> None:
+    def pack(weight: torch.Tensor) -> dict[str, torch.Tensor]:
+        # transformers' own packing; it changes what it is given.
+        values = torch.randint(-1, 2, weight.shape).to(torch.int8)
+        return {"weight": pack_weights(values), "weight_scale": torch.ones(1, dtype=torch.bfloat16)}
+
+    agree(source, by_hand(source, tmp_path / "q", pack, {"quant_method": "bitnet"}), "BitNet-2bit")
+
+
+def test_the_experts_of_gpt_oss(tmp_path: Path) -> None:
+    shapes = {"gate_up_proj": (3, 24, 64), "down_proj": (3, 64, 32)}
+    stem = "model.layers.0.mlp.experts."
+    state: dict[str, torch.Tensor] = {stem + "gate_up_proj_bias": torch.zeros(3, 24)}
+    for name, (experts, out, columns) in shapes.items():
+        blocks = torch.randint(256, (experts, out, columns // 32, 16), dtype=torch.uint8)
+        scales = torch.full(blocks.shape[:-1], 127, dtype=torch.uint8)
+        state |= {f"{stem}{name}_blocks": blocks, f"{stem}{name}_scales": scales}
+    save_file(state, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"quantization_config": {"quant_method": "mxfp4"}}')
+
+    found = open_checkpoint(tmp_path)
+
+    # What transformers makes of them.
+    for name in shapes:
+        whole = convert_moe_packed_tensors(
+            state[f"{stem}{name}_blocks"], state[f"{stem}{name}_scales"]
+        )
+        weight = found.tensors[stem + name]
+        assert (weight.shape, weight.dtype) == (tuple(whole.shape), "MXFP4")
+    assert found.parameters == 3 * 24 * 64 + 3 * 64 * 32 + 3 * 24
+    assert found.nbytes == sum(tensor.nbytes for tensor in state.values())
 
 
 def test_the_bytes_of_a_quantised_weight_are_those_of_its_parts(

@@ -57,7 +57,10 @@ def test_unchanged_they_fit(tmp_path: Path, parts: Parts) -> None:
     assert found.tensors["m.q_proj.weight"].shape in ((64, 128), (8, 64))
 
 
+OSS = {"x_blocks": zeros(2, 3, 1, 16, dtype=U8), "x_scales": zeros(2, 3, 1, dtype=U8)}
 HOSTILE = {
+    "gpt-oss with short blocks": (OSS, {"x_blocks": zeros(2, 3, 1, 8, dtype=U8)}, "fits no"),
+    "gpt-oss with fewer scales": (OSS, {"x_scales": zeros(2, 2, 1, dtype=U8)}, "fits no"),
     "GPTQ without scales": (GPTQ, {"scales": None}, "has no scales"),
     "GPTQ with scales of a row": (GPTQ, {"scales": zeros(64)}, r"has a scales of shape \[64\]"),
     "GPTQ with other zeros": (GPTQ, {"qzeros": zeros(4, 9, dtype=I32)}, "of 4.5 bits"),
@@ -174,6 +177,8 @@ def test_bits_come_from_the_config_where_no_zeros_tell(tmp_path: Path) -> None:
         {"weight": zeros(4, 4), "scales": zeros(4, 1)},
         # MLX's, but nothing says in what groups.
         MLX,
+        {"weight_blocks": zeros(2, 3, 1, 16), "weight_scales": zeros(2, 3, 1)},
+        {"weight_blocks": zeros(2, 3, 1, 16, dtype=U8)},
     ],
 )
 def test_scales_of_something_else_are_left_alone(tmp_path: Path, parts: Parts) -> None:

@@ -25,11 +25,13 @@ class Method:
         marker: the part that only this method has.
         others: the other parts that a module may have, all but its bias.
         layout: the weight that a module's tensors stand for; None where they are no such module.
+        joint: what stands between a module's name and a part's; with `_` the module is a weight.
     """
 
     marker: str
     others: tuple[str, ...]
     layout: Callable[[Module], Layout | None]
+    joint: str = "."
 
 
 _BNB_4BIT = (
@@ -64,6 +66,7 @@ METHODS = (
     Method("weight_scale", ("weight", *_BESIDE_SCALE), layouts.scaled),
     Method("weight_scale_inv", ("weight", *_ACTIVATIONS), layouts.scaled),
     Method("scales", ("weight", "biases"), layouts.mlx),
+    Method("blocks", ("scales",), layouts.mxfp4_blocks, joint="_"),
 )
 
 
@@ -86,11 +89,12 @@ def as_quantised(
     whole: dict[str, TensorInfo] = {}
     belongs: dict[str, str] = {}
     for method in METHODS:
-        suffix = f".{method.marker}"
+        suffix = f"{method.joint}{method.marker}"
         for name in tensors:
             if not name.endswith(suffix) or name in belongs:
                 continue
-            module = Module(name.removesuffix(suffix), method.marker, tensors, settings)
+            stem = name.removesuffix(suffix)
+            module = Module(stem, method.marker, tensors, settings, method.joint)
             layout = method.layout(module)
             if layout is not None:
                 weight = _weight(module, method, layout)
@@ -108,7 +112,7 @@ def _weight(module: Module, method: Method, layout: Layout) -> TensorInfo:
     parts = tuple(
         sorted((p for p in found if p), key=lambda p: (p.file.name, p.record or 0, p.offset))
     )
-    name = f"{module.stem}.weight"
+    name = f"{module.stem}.weight" if method.joint == "." else module.stem
     if name in module.tensors and module.tensors[name] not in parts:
         module.refuse("has its weight unquantised too")
     return TensorInfo(

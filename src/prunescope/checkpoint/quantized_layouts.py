@@ -49,24 +49,26 @@ class Module:
         marker: the part by which its method was known.
         tensors: all of the checkpoint's.
         settings: `quantization_config` of config.json; empty without one.
+        joint: what stands between `stem` and a part's name.
     """
 
     stem: str
     marker: str
     tensors: Mapping[str, TensorInfo]
     settings: Mapping[str, Any]
+    joint: str = "."
 
     @property
     def marked(self) -> TensorInfo:
         """The tensor by which the method was known."""
-        return self.tensors[f"{self.stem}.{self.marker}"]
+        return self.tensors[f"{self.stem}{self.joint}{self.marker}"]
 
     def find(self, part: str) -> TensorInfo | None:
-        """The tensor `<stem>.<part>`, if there is one."""
-        return self.tensors.get(f"{self.stem}.{part}")
+        """The tensor `<stem><joint><part>`, if there is one."""
+        return self.tensors.get(f"{self.stem}{self.joint}{part}")
 
     def get(self, part: str, axes: int = 2) -> TensorInfo:
-        """The tensor `<stem>.<part>`, which has `axes` axes."""
+        """The tensor `<stem><joint><part>`, which has `axes` axes."""
         tensor = self.find(part)
         if tensor is None:
             self.refuse(f"has no {part}")
@@ -193,12 +195,15 @@ def scaled(module: Module) -> Layout | None:
 
     compressed-tensors' int-quantized and float-quantized: weight_scale for the tensor, a row or a
     group. transformers' fine-grained FP8, as DeepSeek stores it (integrations/finegrained_fp8.py):
-    weight_scale_inv [out/block, in/block]. ModelOpt's NVFP4: small floats in U8.
+    weight_scale_inv [out/block, in/block]. ModelOpt's NVFP4: small floats in U8. BitNet
+    (integrations/bitnet.py, pack_weights): [out/4, in] U8, of rows a quarter apart.
     """
     weight, scale = module.find("weight"), module.marked
     if weight is None or DTYPE_BITS.get(weight.dtype) != 8:
         return None
     if weight.dtype == "U8" and len(weight.shape) == 2:
+        if module.settings.get("quant_method") == "bitnet":
+            return Layout((4 * weight.shape[0], weight.shape[1]), "BitNet-2bit")
         return _small_floats(module, weight, scale)
     layout = Layout(weight.shape, "INT8" if weight.dtype == "I8" else "FP8")
     block = module.settings.get("weight_block_size")
@@ -243,6 +248,22 @@ def mlx(module: Module) -> Layout | None:
         module.refuse(f"has {bits} bits, config.json says {stated}")
     if biases is not None:
         module.check(biases.shape == scales.shape, biases, layout)
+    return layout
+
+
+def mxfp4_blocks(module: Module) -> Layout | None:
+    """gpt-oss's experts: 4-bit floats in blocks of 32 along `in`, with a scale each.
+
+    transformers, integrations/mxfp4.py (convert_moe_packed_tensors): X_blocks [experts, out,
+    in/32, 16] U8, X_scales [experts, out, in/32] U8; X is [experts, in, out].
+    """
+    blocks, scales = module.marked, module.find("scales")
+    if scales is None or {blocks.dtype, scales.dtype} != {"U8"} or len(blocks.shape) != 4:
+        return None
+    experts, out, groups, half = blocks.shape
+    layout = Layout((experts, groups * 32, out), "MXFP4")
+    module.check(half == 16, blocks, layout)
+    module.check(scales.shape == blocks.shape[:-1], scales, layout)
     return layout
 
 
