@@ -202,7 +202,7 @@ def test_vllm_and_tensorrt_find_every_layers_sizes_in_block_configs(tmp_path: Pa
 def test_transformers_demands_of_heads_are_known(family: str) -> None:
     from transformers import AutoConfig
 
-    from prunescope.interop.hf_config import takes_heads
+    from prunescope.architecture.head_counts import takes_heads
 
     changed = SHAPE | {"num_attention_heads": 10, "num_key_value_heads": 5}
     try:

@@ -12,7 +12,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 import prunescope
-from prunescope.interop.hf_config import GLOBAL_ACCESS, PER_LAYER, config_for, takes_heads, uniform
+from prunescope.architecture.head_counts import takes_heads
+from prunescope.interop.hf_config import GLOBAL_ACCESS, PER_LAYER, config_for, uniform
 from tests.support.gguf_families import folder_of
 from tests.support.pruning import described, plan, prune_tiny
 from tests.support.tiny import SHAPE, edit_json, tiny_folder, tiny_model
@@ -211,7 +212,10 @@ def test_a_long_phi3_keeps_its_rope_when_all_layers_lose_as_many_heads(tmp_path:
     config = AutoConfig.for_model("phi3", **shape, rope_parameters=rope)
     network = AutoModelForCausalLM.from_config(config).eval()
     base = described(tiny_folder(tmp_path / "base", network))
+    assert takes_heads(base.config)
     prune_tiny(base, plan("l1", attention=(0, 4), mlp=(0, 4))).save(tmp_path / "hf", "hf")
+    alike = {PER_LAYER: None, "auto_map": None, "num_attention_heads": 2, "num_key_value_heads": 1}
+    assert not takes_heads(base.config | alike)
 
     assert codes(verified(tmp_path / "hf"), "transformers", "warn") == {"heads_need_code"}
     record = json.loads((tmp_path / "hf" / "pruning.json").read_text())["layers"]

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from prunescope.architecture.llama_cpp import LlamaCpp
 from prunescope.architecture.other_names import GgufNames, OtherNames
 from prunescope.architecture.roles import Role
 from prunescope.architecture.tensor_names import numbered, split, starred
+
+if TYPE_CHECKING:
+    from prunescope.architecture.llama_cpp import LlamaCpp
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ class Family:
         stacks: the layers.
         optional_model: those of `model` that a model may lack.
         gguf: llama.cpp's names; None where the table has none.
-        llama_cpp: how models are written for llama.cpp; None where they are not.
+        written: the table's section `llama.cpp`; None where it has none.
         names: names that other projects have, by project.
         flags: key of config.json → optional tensors of a layer that a model has where it is true.
         base: how names of the base model begin, which are saved without it where it is saved
@@ -138,7 +141,7 @@ class Family:
     stacks: tuple[Stack, ...]
     optional_model: frozenset[str] = frozenset()
     gguf: GgufNames | None = None
-    llama_cpp: LlamaCpp | None = None
+    written: Mapping[str, Any] | None = None
     names: Mapping[str, OtherNames] = field(default_factory=dict)
     flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     base: str = ""
@@ -149,6 +152,14 @@ class Family:
     stacked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     prunable: bool = False
     is_generic: bool = False
+
+    @cached_property
+    def llama_cpp(self) -> LlamaCpp | None:
+        """How models are written for llama.cpp; None where they are not."""
+        # Few commands ask.
+        from prunescope.architecture.llama_cpp import llama_cpp_of
+
+        return None if self.written is None else llama_cpp_of(self.written)
 
     @property
     def layer_prefix(self) -> str:

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 from prunescope.architecture.family import Family, GroupSpec, Space, Stack, TensorRole
-from prunescope.architecture.llama_cpp import llama_cpp_of
 from prunescope.architecture.other_names import GgufNames, OtherNames
 from prunescope.architecture.roles import Role
 
@@ -94,7 +93,7 @@ def load_family(name: str, variant: int | None = None) -> Family:
         stacks=_stacks(table),
         optional_model=frozenset(table.get("optional_model", {})),
         gguf=_gguf_names(table["gguf"]) if "gguf" in table else None,
-        llama_cpp=llama_cpp_of(table["llama.cpp"]) if "llama.cpp" in table else None,
+        written=table.get("llama.cpp"),
         names={key: _other_names(entry) for key, entry in table.get("names", {}).items()},
         flags={key: tuple(names) for key, names in table.get("flags", {}).items()},
         base=table.get("base", ""),

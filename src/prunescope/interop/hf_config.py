@@ -16,6 +16,7 @@ from typing import Any, Literal
 from prunescope.analysis.axes import layout
 from prunescope.architecture import Model
 from prunescope.architecture.from_deci import as_llama
+from prunescope.architecture.head_counts import takes_heads
 from prunescope.architecture.windows import layer_types
 from prunescope.checkpoint.gguf_config import LAYER_TYPES, PER_LAYER
 from prunescope.errors import CheckpointError
@@ -28,8 +29,6 @@ AUTO_MAP = "auto_map"
 MODELING = "modeling_prunescope"
 # As in the file of that name.
 _PREFIX = "Pruned"
-# Of the families here, those whose config wants a head count that divides the hidden size.
-_DIVIDING = ("llama", "gemma2")
 DEPTH = "num_hidden_layers"
 # What stock classes cannot build: layers that differ, or as many heads as their config refuses.
 CodeReason = Literal["layers", "heads"]
@@ -186,23 +185,6 @@ def uniform(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     if _is_ours(config):
         plain["architectures"] = [_stock_class(config)]
     return plain
-
-
-def takes_heads(config: Mapping[str, Any]) -> bool:
-    """Whether transformers' config accepts the head count beside the hidden size.
-
-    Llama's and Gemma 2's want one that divides it. Phi-3's holds the factors of its RoPE scaling
-    against hidden size / heads, whatever `head_dim` says (Phi3Config.validate_rope).
-    """
-    heads, hidden = config.get("num_attention_heads"), config.get("hidden_size")
-    if not (isinstance(heads, int) and isinstance(hidden, int) and heads):
-        return True
-    family = config.get("model_type", "llama")
-    rope = config.get("rope_parameters") or config.get("rope_scaling")
-    if family == "phi3" and isinstance(rope, dict) and isinstance(rope.get("short_factor"), list):
-        share = rope.get("partial_rotary_factor") or config.get("partial_rotary_factor") or 1.0
-        return int(hidden // heads * share) // 2 == len(rope["short_factor"])
-    return family not in _DIVIDING or not hidden % heads
 
 
 def _is_ours(config: Mapping[str, Any]) -> bool:

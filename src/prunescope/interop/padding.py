@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from prunescope.architecture import Model, labels
+from prunescope.architecture.head_counts import takes_heads
 from prunescope.errors import CheckpointError
 from prunescope.extras import require
-from prunescope.interop.hf_config import takes_heads
 
 if TYPE_CHECKING:
     from torch import Tensor

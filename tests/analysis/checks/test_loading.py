@@ -197,7 +197,7 @@ def test_heads_that_do_not_divide_the_hidden_size(
     wide = tiny_network("mistral", **counts)
     tiny_folder(tmp_path / "y", wide)
     edit_json(tmp_path / "y" / "config.json", {"model_type": family})
-    assert (reasons(tmp_path / "y") == {"heads_divide"}) is refused
+    assert (reasons(tmp_path / "y") == {"heads_refused"}) is refused
     assert loads_truly(tmp_path / "y", wide.state_dict()) is not refused
 
 

@@ -20,6 +20,7 @@ from prunescope.analysis.checks.check import Check, Finding, finding, judged
 from prunescope.analysis.checks.config import PICKLED
 from prunescope.analysis.checks.llama_cpp import llama_cpp_findings
 from prunescope.architecture.block_configs import NEMOTRON
+from prunescope.architecture.head_counts import takes_heads
 from prunescope.architecture.tables import form_of
 from prunescope.architecture.unstacked import STACKED
 
@@ -30,9 +31,6 @@ _FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-# LlamaConfig.validate_architecture and those like it; MistralConfig's, Qwen2Config's and
-# GemmaConfig's ask for nothing of the kind.
-_HEADS_DIVIDE = ("llama", "gemma2", "gemma3", "gemma3_text", "gpt_neox", "deepseek_v2")
 # Checks after which an engine computes something else, if it loads at all.
 _NEEDED = ("axes", "units", "grouping", "tensors", "config", "tied")
 
@@ -153,11 +151,9 @@ def _hugging_face(after: Layout, uneven: list[Finding]) -> Iterator[Finding]:
     if not checkpoint.owns_home or not checkpoint.config:
         yield finding("warn", "needs_config")
     config = after.model.config
-    heads = whole(config, "num_attention_heads")
-    hidden = whole(config, "hidden_size")
-    asked = config.get("model_type") in _HEADS_DIVIDE
-    if asked and heads and hidden and hidden % heads:
-        yield finding("warn", "heads_divide", heads=heads, hidden=hidden)
+    if config.get("model_type") and not takes_heads(config):
+        heads, hidden = config["num_attention_heads"], config["hidden_size"]
+        yield finding("warn", "heads_refused", heads=heads, hidden=hidden)
     if PICKLED in checkpoint.metadata:
         yield finding("warn", "pickled_module", cls=checkpoint.metadata[PICKLED])
     elif checkpoint.metadata.get("prunescope.key"):

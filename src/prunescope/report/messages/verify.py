@@ -246,9 +246,9 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "权重旁没有 config.json",
         "there is no config.json beside the weights",
     ),
-    "why_heads_divide": (
-        "num_attention_heads {heads} 不能整除 hidden_size {hidden}, 配置会被拒绝",
-        "num_attention_heads {heads} does not divide hidden_size {hidden}: the config is refused",
+    "why_heads_refused": (
+        "num_attention_heads {heads} 与 hidden_size {hidden} 不合, transformers 的配置会拒绝",
+        "transformers' config refuses num_attention_heads {heads} beside hidden_size {hidden}",
     ),
     "why_pickled_module": (
         "文件是整个序列化的 {cls}, 只加载权重时会被拒绝: 先运行 prunescope convert",
