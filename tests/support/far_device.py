@@ -146,7 +146,7 @@ class Transfers(TorchDispatchMode):
 
 
 def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    if func.namespace == "aten" and func._can_decompose():  # whole ones come here in inference mode only
+    if func.namespace == "aten" and func._can_decompose():  # in inference mode
         parts = func.decompose(*args, **kwargs)
         if parts is not NotImplemented:
             return parts
