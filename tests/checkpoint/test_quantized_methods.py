@@ -20,6 +20,7 @@ from tests.support import quantised_layouts as made
 from tests.support.quantised import Pack, agree, by_hand, gptq, original
 
 F8 = torch.float8_e4m3fn
+W = torch.ones(64, 128)
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +148,12 @@ def test_groups_of_whole_rows_and_a_bias_do_tell(source: Path, tmp_path: Path) -
     assert whole.tensors[f"{name}.weight"].shape == shape
 
 
+def test_what_a_torch_file_says_of_a_shape_is_read(tmp_path: Path) -> None:
+    torch.save({f"x.{n}": t for n, t in made.hqq(3, 32)(W).items()}, tmp_path / "m.bin")
+
+    assert open_checkpoint(tmp_path / "m.bin").tensors["x.weight"].shape == (64, 128)
+
+
 def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     return torch.zeros(shape).to(dtype)
 
@@ -185,7 +192,6 @@ def refusal(folder: Path, parts: dict[str, Any], config: dict[str, Any]) -> str:
     return message
 
 
-W = torch.ones(64, 128)
 VPTQ = made.vptq_config({"m.q_proj": (64, 128)}, True)
 LAYER = VPTQ["config_for_layers"]["m.q_proj"]
 
@@ -320,6 +326,13 @@ HOSTILE: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] =
         {"version": "gemv"},
         "scales' of shape [64, 31]",
     ),
+    "EETQ and FBGEMM": (
+        made.eetq(W),
+        {"weight_scale": zeros(128, 1)},
+        {},
+        "is quantised in two ways",
+    ),
+    "VPTQ and GPTQ": (made.vptq(W) | gptq(4, 32)(W), {}, VPTQ, "is quantised in two ways"),
     "Quark with other zeros": (
         made.quark_int4(W),
         {"weight_zero_point": zeros(3, 8, dtype=torch.int32)},

@@ -39,6 +39,11 @@ class Method:
     layout: Callable[[Module], Layout | None]
     joint: str = "."
 
+    @property
+    def suffix(self) -> str:
+        """How the name of its marker ends."""
+        return f"{self.joint}{self.marker}"
+
 
 _BNB_4BIT = (
     "weight",
@@ -139,6 +144,7 @@ METHODS = (
     Method("scale", ("", "input_scale"), scaled.stacked, joint="_"),
     Method("scale_inv", ("", "input_scale"), scaled.stacked, joint="_"),
 )
+_SUFFIXES = tuple(method.suffix for method in METHODS)
 
 
 def as_quantised(
@@ -160,16 +166,20 @@ def as_quantised(
     settings = settings if isinstance(settings, Mapping) else {}
     whole: dict[str, TensorInfo] = {}
     belongs: dict[str, str] = {}
-    for method in METHODS:
-        suffix = f"{method.joint}{method.marker}"
-        for name in tensors:
-            if not name.endswith(suffix) or name in belongs:
+    # A large model has a quarter of a million of names.
+    telling = [name for name in tensors if name.endswith(_SUFFIXES)]
+    for method, suffix in zip(METHODS, _SUFFIXES, strict=True):
+        for name in [name for name in telling if name.endswith(suffix)]:
+            if name in belongs:
                 continue
             stem = name.removesuffix(suffix)
             module = Module(stem, method.marker, tensors, settings, method.joint, notes)
             layout = method.layout(module)
             if layout is not None:
                 weight = _weight(module, method, layout)
+                if weight.name in whole or any(part.name in belongs for part in weight.parts):
+                    # One of them would be missing from every count.
+                    module.refuse("is quantised in two ways")
                 whole[weight.name] = weight
                 belongs |= dict.fromkeys((part.name for part in weight.parts), weight.name)
     result: dict[str, TensorInfo] = {}
