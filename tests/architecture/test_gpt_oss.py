@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers as hf
+from safetensors.torch import load_file, save_file
 
 from prunescope.analysis.breakdown import breakdown, by_component
 from prunescope.analysis.cost import cost
@@ -126,11 +127,38 @@ def test_each_tensor_has_its_part_in_the_layer(folder_of: Callable[[str], Path])
     assert attention == 4 * 3 * (1584 + 2 * 792 + 1568 + 4)
 
 
+# As unsloth's 4-bit models, llm-compressor's and mlx-lm's have their experts.
+APART = {
+    "unsloth": ("gate_up_projs.{}", "down_projs.{}"),
+    "llm-compressor": ("experts.{}.gate_proj", "experts.{}.down_proj"),
+    "MLX": ("gate_proj", "down_proj"),
+}
+
+
+@pytest.mark.parametrize("project", APART)
+def test_other_layouts_of_its_experts_are_read_by_their_names(
+    folder_of: Callable[[str], Path], tmp_path: Path, project: str
+) -> None:
+    source = folder_of("gpt_oss")
+    state = load_file(source / "model.safetensors")
+    others = {name: tensor for name, tensor in state.items() if ".experts." not in name}
+    for layer in range(3):
+        for name in APART[project]:
+            stem = f"model.layers.{layer}.mlp.experts.{name.format(0)}"
+            others |= {f"{stem}.weight": torch.zeros(6, 5), f"{stem}.bias": torch.zeros(6)}
+    save_file(others, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_bytes((source / "config.json").read_bytes())
+
+    model = describe(open_checkpoint(tmp_path))
+
+    assert model.family.is_generic
+    assert model.parameters == sum(tensor.numel() for tensor in others.values())
+    assert list(model.layers) == [0, 1, 2]
+
+
 def test_heads_that_do_not_agree_are_found(
     folder_of: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    from safetensors.torch import load_file, save_file
-
     source = folder_of("gpt_oss")
     state = load_file(source / "model.safetensors")
     state["model.layers.1.mlp.experts.down_proj_bias"] = torch.zeros(5, 32)
