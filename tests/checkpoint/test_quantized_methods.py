@@ -179,6 +179,54 @@ def test_experts_in_8_bits_lie_stacked(
     assert (found[stem].shape, found[stem].dtype) == (weight, "FP8")
 
 
+@pytest.mark.parametrize(
+    ("data", "scale", "other", "shape", "dtype"),
+    [
+        # ModelOpt's Llama 4: packed along `in`, 16 of which share a scale.
+        (
+            zeros(3, 32, 48, dtype=torch.uint8),
+            zeros(3, 4, 48, dtype=F8),
+            zeros(3),
+            (64, 48),
+            "NVFP4",
+        ),
+        (
+            zeros(3, 32, 48, dtype=torch.uint8),
+            zeros(3, 32, 6, dtype=F8),
+            zeros(),
+            (32, 96),
+            "NVFP4",
+        ),
+        (
+            zeros(3, 32, 48, dtype=torch.uint8),
+            zeros(3, 2, 48, dtype=torch.uint8),
+            zeros(),
+            (64, 48),
+            "MXFP4",
+        ),
+        (zeros(3, 32, 48, dtype=F8), zeros(), zeros(), (32, 48), "FP8"),
+        (zeros(3, 32, 48, dtype=F8), zeros(3), zeros(), (32, 48), "FP8"),
+    ],
+)
+def test_stacked_experts_have_scales_beside_them(
+    tmp_path: Path,
+    data: torch.Tensor,
+    scale: torch.Tensor,
+    other: torch.Tensor,
+    shape: tuple[int, int],
+    dtype: str,
+) -> None:
+    stem = "model.layers.0.feed_forward.experts.gate_up_proj"
+    state = {stem: data, f"{stem}_weight_scale": scale, f"{stem}_weight_scale_2": other}
+    save_file(state | {f"{stem}_input_scale": zeros()}, tmp_path / "model.safetensors")
+
+    found = open_checkpoint(tmp_path).tensors
+
+    assert list(found) == [stem]
+    assert (found[stem].shape, found[stem].dtype) == ((3, *shape), dtype)
+    assert found[stem].nbytes == sum(t.nbytes for t in (*state.values(), zeros()))
+
+
 def refusal(folder: Path, parts: dict[str, Any], config: dict[str, Any]) -> str:
     state = {f"m.q_proj.{name}": t.contiguous() for name, t in parts.items() if t is not None}
     save_file(state, folder / "model.safetensors")
@@ -366,6 +414,7 @@ def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path, case: str) -> 
         ({"dense_weights": zeros(9), "row_offsets": zeros(3)}, {}),
         ({"weight": W, "weight_scales": zeros(64)}, {}),
         ({"k_scale": zeros(1), "v_scale": zeros(1)}, {}),
+        ({"x": zeros(2, 4, 8, dtype=torch.uint8), "x_weight_scale": zeros(2, 4, 8)}, {}),
         # Nothing says how many rows VPTQ's, SpQR's and Quark's stand for.
         (made.vptq(W), {"quant_method": "vptq"}),
         (made.spqr(True)(W) | {"in_perm": zeros(0, dtype=torch.int32)}, {}),

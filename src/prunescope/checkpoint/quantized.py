@@ -141,6 +141,7 @@ METHODS = (
     Method("dense_weights", ("row_offsets", "col_vals", "in_perm"), codebooks.spqr),
     Method("blocks", ("scales",), floats.mxfp4_blocks, joint="_"),
     Method("qdata", _TORCHAO, torchao, joint="_"),
+    Method("weight_scale", ("", "weight_scale_2", "input_scale"), scaled.stacked, joint="_"),
     Method("scale", ("", "input_scale"), scaled.stacked, joint="_"),
     Method("scale_inv", ("", "input_scale"), scaled.stacked, joint="_"),
 )

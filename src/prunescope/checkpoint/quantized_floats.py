@@ -45,6 +45,23 @@ def mxfp4_blocks(module: Module) -> Layout | None:
     return layout
 
 
+def stacked_floats(data: TensorInfo, scale: TensorInfo) -> Layout | None:
+    """ModelOpt's experts: X [experts, in/2, out] U8, X_weight_scale [experts, in/16, out] in NVFP4.
+
+    https://github.com/NVIDIA/TensorRT-LLM, tensorrt_llm/_torch/modules/fused_moe/quantization.py
+    (FUSED_GATE_UP_PROJ) takes each expert's transposed. Packed along the last axis where that fits.
+    """
+    for name, bits, group, types in _SMALL_FLOATS:
+        if bits != 4 or scale.dtype not in types:
+            continue
+        for axis in (1, 2):
+            shape = [n * (2 if at == axis else 1) for at, n in enumerate(data.shape)]
+            groups = [n // (group if at == axis else 1) for at, n in enumerate(shape)]
+            if not shape[axis] % group and scale.shape == tuple(groups):
+                return Layout(tuple(shape), name)
+    return None
+
+
 def fp_quant(module: Module, data: TensorInfo, scales: TensorInfo) -> Layout:
     """FP-Quant's (https://github.com/IST-DASLab/FP-Quant, inference_lib, module/linear.py): qweight
     [out, in/2] U8, scales [out, in/16] in NVFP4, [out, in/32] in MXFP4, bytes in both."""

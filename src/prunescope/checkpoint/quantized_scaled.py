@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 
 from prunescope.checkpoint.dtypes import DTYPE_BITS
-from prunescope.checkpoint.quantized_floats import small_floats
+from prunescope.checkpoint.quantized_floats import small_floats, stacked_floats
 from prunescope.checkpoint.quantized_layouts import quark
 from prunescope.checkpoint.quantized_module import Layout, Module, scales_fit
 from prunescope.checkpoint.types import TensorInfo
@@ -59,13 +59,14 @@ def stacked(module: Module) -> Layout | None:
 
     transformers, integrations/fbgemm_fp8.py (FbgemmFp8Llama4TextExperts): gate_up_proj_scale
     [experts, 1, out]; down_proj_scale [experts, out, 1]. With blocks it is X_scale_inv, and
-    [experts, out, in] (integrations/finegrained_fp8.py).
+    [experts, out, in] (integrations/finegrained_fp8.py). ModelOpt's is X_weight_scale, of all or of
+    each expert; in NVFP4 the experts are small floats.
     """
     weight, scale = module.find(""), module.marked
     if weight is None or len(weight.shape) != 3 or DTYPE_BITS.get(weight.dtype) != 8:
         return None
     if weight.dtype == "U8":
-        return None
+        return stacked_floats(weight, scale)
     layout = Layout(weight.shape, "INT8" if weight.dtype == "I8" else "FP8")
     across = (weight.shape[0], weight.shape[2], 1)
     fits = scale.shape == across or scales_fit(scale.shape, weight.shape)
