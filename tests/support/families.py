@@ -136,6 +136,9 @@ MODELS: dict[str, Callable[[], PreTrainedModel]] = {
         hf.Qwen3MoeConfig(**_GQA, **_EXPERTS, mlp_only_layers=[1])
     ),
     "llama4": _llama4,
+    "gpt_oss": lambda: hf.GptOssForCausalLM(
+        hf.GptOssConfig(**_GQA, num_local_experts=6, num_experts_per_tok=2)
+    ),
     "mamba": lambda: hf.MambaForCausalLM(
         hf.MambaConfig(
             vocab_size=40, hidden_size=32, state_size=8, num_hidden_layers=3, conv_kernel=4,

@@ -19,6 +19,7 @@ from prunescope.architecture.from_deci import as_llama
 from prunescope.architecture.unstacked import unstacked
 from prunescope.atomic import replacing_folder
 from prunescope.checkpoint import Checkpoint, open_checkpoint
+from prunescope.checkpoint.torch_subclass import SUBCLASS
 from prunescope.errors import CheckpointError
 from prunescope.interop.convert_target import belongs_to_a_model, check_target
 from prunescope.interop.copied import Conversion, copy
@@ -66,6 +67,11 @@ def convert(
     """
     check_target(source, target, overwrite)
     checkpoint = open_checkpoint(source)
+    kind = checkpoint.metadata.get(SUBCLASS)
+    if kind is not None:
+        # Their tensors, one by one, are no model that anybody loads.
+        cause = f"its weights are objects ({kind}): convert the model as it was before quantisation"
+        raise CheckpointError(checkpoint.path, cause)
     if checkpoint.adapter is None:
         checkpoint = unstacked(checkpoint, recognise(checkpoint))
     is_same = form == "deci" and checkpoint.config.get("model_type") == NEMOTRON
