@@ -10,6 +10,8 @@ import torch
 import transformers as hf
 from transformers import PreTrainedModel
 
+from tests.support.tiny import tiny_tokenizer
+
 # No two lengths are equal, so that a label on the wrong axis cannot pass.
 _COMMON: dict[str, Any] = {
     "vocab_size": 40,
@@ -173,4 +175,5 @@ def family_network(name: str) -> PreTrainedModel:
 
 def family_folder(name: str, folder: Path) -> Path:
     family_network(name).save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
     return folder

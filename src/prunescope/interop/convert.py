@@ -48,7 +48,8 @@ def convert(
     """Write the checkpoint `source` to the folder `target`, whole or not at all.
 
     Args:
-        source: whatever `open_checkpoint` opens, or a GGUF of a Llama, split or not.
+        source: whatever `open_checkpoint` opens, or a GGUF of an
+            architecture that is written too, split or not.
         target: missing, empty, or made by an earlier call.
         shard_bytes: most bytes of tensors in one file.
         overwrite: replace the model in a `target` that was made by others; files that belong to
@@ -119,7 +120,7 @@ def _from_others(
 def _from_gguf(
     checkpoint: Checkpoint, target: Path, progress: Progress, write: Writer
 ) -> Conversion:
-    from prunescope.interop.gguf import check_architecture
+    from prunescope.interop.gguf_family import check_architecture
     from prunescope.interop.gguf_to_hf import convert as convert_gguf
 
     check_architecture(checkpoint)
