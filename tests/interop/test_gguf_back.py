@@ -372,14 +372,18 @@ def test_text_is_cut_as_before(tmp_path: Path, name: str, numbers: str) -> None:
         assert after.encode(text).ids == before.encode(text).ids
 
 
+@pytest.mark.parametrize("begins", [True, False])
 @pytest.mark.parametrize("has_prefix", [True, False])
 @pytest.mark.parametrize("name", ["gemma2", "mixtral"])
-def test_sentencepieces_are_those_of_before(tmp_path: Path, name: str, has_prefix: bool) -> None:
+def test_sentencepieces_are_those_of_before(
+    tmp_path: Path, name: str, has_prefix: bool, begins: bool
+) -> None:
     folder = folder_of(name, tmp_path / "model", vocab_size=720)
     tokenizer = sentencepieces(has_prefix)
-    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A", special_tokens=[("<s>", 1)]
-    )
+    if begins:
+        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", 1)]
+        )
     tokenizer.save_pretrained(folder)
     before, after = (AutoTokenizer.from_pretrained(f) for f in (folder, there_and_back(folder)))
     for text in TEXTS:
