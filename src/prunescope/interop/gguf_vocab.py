@@ -77,7 +77,7 @@ def add_vocabulary(
     if is_pieces:
         writer.add_token_scores([score for _, score, _ in tokens])
     writer.add_token_types([kind for _, _, kind in tokens])
-    # Unless told, llama.cpp begins a text by the rule's own habit, not by tokenizer.json's template.
+    # Unless told, llama.cpp goes by the rule's own habit, not by tokenizer.json's template.
     special.add_special_token.setdefault("bos", False)
     special.add_to_gguf(writer, quiet=True)
 
