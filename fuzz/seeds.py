@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save
-
 from tests.support.torchao import made
 
 STATE = {

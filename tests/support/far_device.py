@@ -1,8 +1,9 @@
 """A second device, `far`, on a machine that has none: the CPU computes what lives there.
 
 Its tensors say that they are elsewhere; operands of two devices are refused as CUDA refuses them,
-what a transfer copies is copied, and the bytes that live there are counted. So the road of
-`--device` is taken with real numbers. A device's own kernels and their rounding are not seen.
+float64 as Metal does, what a transfer copies is copied, and the bytes that live there are counted.
+So the road of `--device` is taken with real numbers. A device's own kernels and their rounding are
+not seen.
 
 python -m tests.support.far_device prune --device far ...: prunescope where that device is; its last
 line on stderr says how many bytes lived there at the most.
@@ -101,6 +102,8 @@ class FarTensor(torch.Tensor):
 
     @staticmethod
     def __new__(cls, held: torch.Tensor) -> FarTensor:
+        if held.dtype == torch.float64:
+            raise TypeError(f"{NAME} has no float64")
         made: FarTensor = torch.Tensor._make_wrapper_subclass(
             cls,
             held.size(),
