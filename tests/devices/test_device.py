@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import json
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,16 @@ import torch
 from safetensors.torch import load_file
 
 import prunescope
+from prunescope.cli.eval import subcommand as eval_command
 from prunescope.evaluation.memory import free_memory, peak_memory
 from prunescope.evaluation.perplexity import cut_windows, perplexity
 from prunescope.evaluation.sliding import sliding_windows, text_perplexity
 from prunescope.evaluation.streamed import streamed_model
 from prunescope.pruning import batches
+from tests.support.commands import called
+from tests.support.prune_command import RANGES, base_model, call
 from tests.support.pruning import described, prune_tiny
 from tests.support.pruning import plan as block_plan
-from tests.support.scripts import environment
 from tests.support.streams import FAMILIES, difference, family, plan, scores_of, stored
 from tests.support.tiny import tiny_folder
 
@@ -96,36 +97,55 @@ def test_memory_is_that_of_the_device(device: str) -> None:
     assert free - left >= 1 << 22
 
 
-def test_commands_keep_the_same_on_either_device(tmp_path: Path, device: str) -> None:
-    model = tiny_folder(tmp_path / "m")
-    states = {}
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--pruner_type", "taylor", *RANGES),
+        ("--pruner_type", "wanda", "--iterative_steps", "2", *RANGES),
+        ("--pruner_type", "taylor", "--global_pruning", "--gqa", "query", *RANGES),
+        ("--pruner_type", "taylor", "--target_sparsity", "0.1", *RANGES),
+        ("--channel_wise", "--pruner_type", "taylor"),
+        ("--layer_wise", "--layer", "4", "--depth_by", "influence"),
+    ],
+    ids=lambda options: options[1] if options[0] == "--pruner_type" else options[0],
+)
+def test_what_is_kept_is_that_of_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, options: tuple[str, ...]
+) -> None:
+    base_model(tmp_path / "m")
+    monkeypatch.chdir(tmp_path)
+    ratio = () if {"--target_sparsity", "--layer_wise"} & {*options} else ("--pruning_ratio", "0.5")
+    states = []
     for name in ("cpu", device):
-        options = (
-            "prune", "--base_model", str(model), "--pruning_ratio", "0.5", "--num_examples", "3",
-            "--block_attention_layer_start", "1", "--block_attention_layer_end", "3",
-            "--block_mlp_layer_start", "1", "--block_mlp_layer_end", "3", "--device", name,
-            "--save_model", "--save_ckpt_log_name", name, "--save_format", "hf",
-        )  # fmt: skip
-        succeeds(device, *options, cwd=tmp_path)
-        states[name] = load_file(tmp_path / "prune_log" / name / "model.safetensors")
-    assert set(states[device]) == set(states["cpu"])
-    for name, tensor in states["cpu"].items():
-        assert torch.equal(states[device][name], tensor), name
-    out = tmp_path / "prune_log" / device
+        save = ("--save_model", "--save_ckpt_log_name", name, "--save_format", "hf")
+        examples = ("--num_examples", "3")
+        assert call("--base_model", "m", *options, *ratio, *examples, *save, "--device", name) == 0
+        states.append(load_file(tmp_path / "prune_log" / name / "model.safetensors"))
+    here, there = states
+    assert set(there) == set(here)
+    for name, tensor in here.items():
+        assert torch.equal(there[name], tensor), name
+
+
+def test_eval_measures_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], device: str
+) -> None:
+    model = tiny_folder(tmp_path / "m")
+    prune_tiny(described(model), block_plan()).save(tmp_path / "out")
     (tmp_path / "text").write_text("Some words to predict, and then some more. " * 9, "utf-8")
-    succeeds(device, "eval", str(out), "--original", str(model), "--window", "64", "--stride", "64",
-            "--text", "text", "--speed", "--repeats", "1", "--context", "8", "--new-tokens", "3",
-            "--device", device, "--generate", cwd=tmp_path)  # fmt: skip
-
-
-def succeeds(device: str, *words: str, cwd: Path) -> None:
-    module = "tests.support.far_device" if device == "far" else "prunescope"
-    done = subprocess.run(
-        [sys.executable, "-m", module, *words],
-        cwd=cwd,
-        env=environment() | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    figures = []
+    capsys.readouterr()  # of transformers, which wrote the model
+    for name in ("cpu", device):
+        code, out, err = called(
+            eval_command, capsys, str(tmp_path / "out"), "--original", str(model),
+            "--text", str(tmp_path / "text"), "--window", "64", "--stride", "64",
+            "--speed", "--repeats", "1", "--context", "8", "--new-tokens", "3", "--generate",
+            "--device", name, "--json",
+        )  # fmt: skip
+        assert (code, err) == (0, "")
+        figures.append(json.loads(out))
+    here, there = ([each["perplexity"]["value"] for each in found["models"]] for found in figures)
+    assert there == pytest.approx(here, rel=1e-5)
+    written = [[each["generations"] for each in found["models"]] for found in figures]
+    assert written[0] == written[1]
+    assert figures[1]["device"] == device
