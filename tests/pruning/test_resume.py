@@ -115,6 +115,20 @@ def test_progress_of_another_pass_is_not_used(
     assert same(scores_of(checkpoint, other, work=tmp_path / "work"), scores_of(checkpoint, other))
 
 
+def test_progress_of_a_model_of_the_same_shapes_is_not_used(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(checkpoint, plan("taylor"), tmp_path / "work", 15, monkeypatch)
+    trained = family("qwen2")
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.mul_(1.1)
+    other = stored(tmp_path / "other", trained)
+    assert same(
+        scores_of(other, plan("taylor"), work=tmp_path / "work"), scores_of(other, plan("taylor"))
+    )
+
+
 def test_a_folder_with_other_files_is_left_alone(checkpoint: Checkpoint, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(PrunescopeError, match="holds other files"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prunescope.architecture import Model
 from prunescope.checkpoint import Checkpoint
+from prunescope.checkpoint.digest import model_digest
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.extras import require
 from prunescope.interop.layered import LayeredNetwork
@@ -126,20 +126,6 @@ def forget_progress(computing: Computing) -> None:
     """Remove what `score` has kept in `computing.work`: once its scores have served."""
     if computing.work is not None:
         clear(_folder(computing.work, computing.processes))
-
-
-def model_digest(checkpoint: Checkpoint) -> str:
-    """What tells this model from others, by its headers: names, dtypes, shapes and file sizes.
-
-    Returns:
-        A SHA-256, in hexadecimal.
-    """
-    digest = hashlib.sha256()
-    for name, tensor in sorted(checkpoint.tensors.items()):
-        digest.update(f"{name}\0{tensor.dtype}\0{tensor.shape}\n".encode())
-    for size in sorted(file.size for file in checkpoint.files):
-        digest.update(f"{size}\n".encode())
-    return digest.hexdigest()
 
 
 def default_dtype(checkpoint: Checkpoint, device: str, importance: Importance) -> torch.dtype:
