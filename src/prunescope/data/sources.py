@@ -101,7 +101,7 @@ def _gathered(
                 f"{place}: record {number} has no text: one of {wanted}, or instruction and "
                 f"output, but {keys or 'nothing'}"
             )
-        if not _is_unicode(text):
+        if not is_unicode(text):
             raise PrunescopeError(f"{place}: record {number} has half of a surrogate pair in it")
         characters += len(text)
         if characters > MAX_TEXT:
@@ -114,8 +114,8 @@ def _gathered(
     return Documents(printable(name), tuple(texts), joint)
 
 
-def _is_unicode(text: str) -> bool:
-    # JSON can spell half of a pair, which no tokenizer takes.
+def is_unicode(text: str) -> bool:
+    """Whether a tokenizer takes it: JSON and command lines may hold half a surrogate pair."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
