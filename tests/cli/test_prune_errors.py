@@ -89,6 +89,7 @@ def test_what_cannot_be_done_or_would_be_ignored_is_refused(
         (("--layer_wise", "--pruning_ratio=0.1"), "--layer_wise and --pruning_ratio exclude each "),
         (("--channel_wise", "--gqa=query"), "--channel_wise and --gqa exclude each other"),
         (("--layer_ratios", "3:0.1,x:0.2"), "--layer_ratios: 'x' is no layer's number"),
+        (("--layer_ratios", "3:0.1,03:0.5"), "--layer_ratios: layer 3 is named twice"),
         (("--layer_ratios", "3:much"), "--layer_ratios: 'much' of layer 3 is no ratio"),
         (("--layer_ratios", "9:0.1"), "a ratio for attention of layer 9, which is not there"),
         (("--layer_ratios", "3:1"), "ratio 1.0 of layer 3 is not in [0, 1)"),
