@@ -194,6 +194,8 @@ def test_a_name_that_is_no_folder_under_prune_log_is_refused(
         (("--calibration_seq_len", "1"), "--calibration_seq_len"),
         (("--max_seq_len", "1"), "--max_seq_len"),
         (("--temperature", "-1"), "--temperature"),
+        (("--temperature", "nan"), "--temperature': nan is no finite number"),
+        (("--top_p", "nan"), "--top_p': nan is no finite number"),
         (("--top_p", "0"), "--top_p"),
         (("--top_p", "1.5"), "--top_p"),
         (("--seed", "-1"), "--seed"),
