@@ -152,6 +152,15 @@ def test_a_budget_that_cannot_be_met_is_refused(
         resolve(plan(3, 30, budget=budget), models["llama"])
 
 
+def test_what_a_ranking_leaves_of_widths_that_are_no_multiples_is_not_foretold(
+    models: dict[str, Model],
+) -> None:
+    """14,336 channels are 256 × 56: of 60 they lose 56 first, and a layer more or less may."""
+    for round_to, is_told in ((256, True), (60, False)):
+        targets = resolve(plan(3, 30, everywhere=True, round_to=round_to), models["llama"])
+        assert (planned_parameters(models["llama"], targets) is not None) == is_told
+
+
 def test_a_ranking_across_layers_of_different_caches_is_refused(tmp_path: Path) -> None:
     """Every other layer of a Gemma 2 keeps 8 tokens, the others all 1,000: a KV head that goes
     of the one is no match for one of the other."""
