@@ -114,6 +114,8 @@ def test_an_original_and_a_pruned_model_side_by_side(folder: Path) -> None:
         (("m", "--no-perplexity"), "--no-perplexity leaves nothing"),
         (("m", "--limit=3"), "--limit belongs to --tasks"),
         (("m", "--device-name=h200"), "--device-name belongs to --speed"),
+        # The byte 0xff, as Python hands it on.
+        (("m", "--prompt=a\udcff"), r"--prompt 'a\udcff' is not UTF-8 text"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_measured_ends_in_one_line(

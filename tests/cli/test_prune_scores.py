@@ -92,7 +92,7 @@ def test_a_wider_type_can_be_computed_in(here: Path) -> None:
 
 
 def test_under_torchrun_the_first_process_alone_writes_and_speaks(here: Path) -> None:
-    arguments = (*TAYLOR, "--save_model", "--save_ckpt_log_name", "two")
+    arguments = (*TAYLOR, "--save_model", "--resume", "--save_ckpt_log_name", "two")
     # What torchrun does, without its agent: the environment it gives to each process.
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -111,6 +111,8 @@ def test_under_torchrun_the_first_process_alone_writes_and_speaks(here: Path) ->
     assert [process.returncode for process in started] == [0, 0]
     assert "prune_log/two" in outputs[0]
     assert outputs[1] == ""
+    # Nor is anything left of the progress that each of them has kept.
+    assert [entry.name for entry in (here / "prune_log").iterdir()] == ["two"]
     assert call(*TAYLOR, "--save_model", "--save_ckpt_log_name", "one") == 0
     one, two = (json.loads(saved(here, name)["pruning.json"])["layers"] for name in ("one", "two"))
     assert {n: g["mlp"]["kept"] for n, g in one.items()} == {

@@ -97,6 +97,7 @@ def perplexity_of(row: dict[str, str]) -> float:
             "tiny/model.safetensors: has weights of",
         ),
         (("--base_model", "tiny", "--search_csv", "x.csv"), "--search_csv belongs to --search"),
+        ((*SEARCH, "--search_tokens", "63"), "--search_tokens 63 hold no window of --max_seq_len"),
         (("--base_model", "tiny", "--search_tokens", "9"), "--search_tokens belongs to --search"),
     ],
 )

@@ -114,6 +114,14 @@ def test_a_parquet_without_text_names_its_columns(tmp_path: Path) -> None:
         documents(str(tmp_path / "a.parquet"), "evaluation")
 
 
+def test_half_a_surrogate_pair_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "whole \\ud83d\\ude00"}\n{"text": "half \\ud83d"}\n', "ascii")
+    with pytest.raises(PrunescopeError) as caught:
+        documents(str(path), "evaluation")
+    assert str(caught.value) == f"{path}: record 2 has half of a surrogate pair in it"
+
+
 def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path, cause in [
@@ -150,7 +158,7 @@ def test_a_text_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("wikitext2", "calibration",
          ("Salesforce/wikitext", "wikitext-2-raw-v1", "train", None, None), "text", "\n\n"),
         ("ptb", "evaluation",
-         ("ptb-text-only/ptb_text_only", None, "test", "refs/convert/parquet", None),
+         ("ptb-text-only/ptb_text_only", None, "validation", "refs/convert/parquet", None),
          "sentence", "\n\n"),
         ("c4", "evaluation",
          ("allenai/c4", None, "validation", None,

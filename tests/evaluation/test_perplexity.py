@@ -144,6 +144,7 @@ def test_windows_are_the_text_from_its_start(tokens: int, length: int) -> None:
 def test_a_long_text_is_measured_on_10240_tokens_or_one_window(length: int, windows: int) -> None:
     assert MAX_TOKENS == 10_240
     assert len(cut_windows(range(30_000), length)) == windows
+    assert len(cut_windows(range(30_000), length, 30_000)) == 30_000 // length
 
 
 def test_windows_that_cannot_be_cut_are_one_line() -> None:

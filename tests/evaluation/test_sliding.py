@@ -14,8 +14,10 @@ from transformers import AutoModelForCausalLM
 
 import prunescope
 from prunescope.errors import PrunescopeError
+from prunescope.evaluation.run import Sliding, fitted
 from prunescope.evaluation.sliding import Window, sliding_windows, text_perplexity, whole_model
 from prunescope.evaluation.streamed import streamed_model
+from tests.support.families import family_folder
 from tests.support.pruning import described, plan, prune_tiny
 from tests.support.tiny import tiny_folder, tiny_network
 
@@ -92,6 +94,15 @@ def test_windows_that_cannot_be_cut_are_one_line(arguments: Any, cause: str) -> 
     with pytest.raises(PrunescopeError) as caught:
         sliding_windows(*arguments)
     assert str(caught.value) == cause
+
+
+@pytest.mark.parametrize("name", ["gpt2", "mpt", "opt", "llama"])
+def test_a_window_is_no_longer_than_the_positions(name: str, tmp_path: Path) -> None:
+    model = described(family_folder(name, tmp_path))
+    positions = 2048 if name == "mpt" else 64
+    assert fitted(Sliding(5000, 5000), [model]) == Sliding(positions, positions)
+    assert fitted(Sliding(5000, 5000, has_bos=True), [model]).stride == positions - 1
+    assert fitted(Sliding(10, 5), [model]) == Sliding(10, 5)
 
 
 # --- a layer at a time -------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
 import prunescope
 from prunescope.errors import PrunescopeError
@@ -69,6 +70,18 @@ def test_a_device_without_room_is_one_line(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(PrunescopeError) as caught:
         measure([network], Load(1, 2, 2, 1), lambda: None)
     assert str(caught.value) == "cannot be run: CUDA out of memory."
+
+
+def test_a_prompt_past_the_last_position_is_one_line() -> None:
+    config = transformers.GPT2Config(vocab_size=40, n_positions=16, n_embd=8, n_layer=1, n_head=2)
+    network = transformers.GPT2LMHeadModel(config).eval()
+    # The last token written is fed no more.
+    measure([network], Load(1, 12, 5, 1), lambda: None)
+    with pytest.raises(PrunescopeError) as caught:
+        measure([network], Load(1, 12, 6, 1), lambda: None)
+    assert str(caught.value) == (
+        "cannot be run: 12 + 6 tokens are more than it has positions for: lower --context"
+    )
 
 
 def test_a_peak_is_what_the_block_held_at_most() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import transformers
 
 from prunescope.analysis.cost import cost
 from prunescope.analysis.workload import Workload
@@ -19,6 +20,7 @@ from prunescope.pruning.planned import planned, planned_parameters
 from prunescope.pruning.resolving import resolve
 from prunescope.pruning.targets import Target, portion
 from tests.support.sparse import LLAMA_3_8B, TINYLLAMA, LlamaShape, llama_shapes, write_model
+from tests.support.tiny import SHAPE, tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +150,35 @@ def test_a_budget_that_cannot_be_met_is_refused(
 ) -> None:
     with pytest.raises(PlanError, match=cause):
         resolve(plan(3, 30, budget=budget), models["llama"])
+
+
+def test_what_a_ranking_leaves_of_widths_that_are_no_multiples_is_not_foretold(
+    models: dict[str, Model],
+) -> None:
+    """14,336 channels are 256 × 56: of 60 they lose 56 first, and a layer more or less may."""
+    for round_to, is_told in ((256, True), (60, False)):
+        targets = resolve(plan(3, 30, everywhere=True, round_to=round_to), models["llama"])
+        assert (planned_parameters(models["llama"], targets) is not None) == is_told
+
+
+def test_a_ranking_across_layers_of_different_caches_is_refused(tmp_path: Path) -> None:
+    """Every other layer of a Gemma 2 keeps 8 tokens, the others all 1,000: a KV head that goes
+    of the one is no match for one of the other."""
+    shape = SHAPE | {"sliding_window": 8}
+    network = transformers.Gemma2ForCausalLM(transformers.Gemma2Config(**shape))
+    model = tiny_model(tmp_path, network)
+    memory = Budget("memory", 290_000, context=1000)
+    ranked = plan(0, 4, budget=memory, everywhere=True)
+    by_influence = plan(0, 4, budget=memory, structure="layer", depth_by="influence")
+    for each in (ranked, by_influence):
+        with pytest.raises(PlanError, match="layers differ in how much a unit of theirs saves"):
+            resolve(each, model)
+        # Within the window they are alike; and of parameters all save as many.
+        for budget in (replace(memory, context=8, value=110_000), Budget("sparsity", 0.1)):
+            assert any(target.remove for target in resolve(replace(each, budget=budget), model))
+    for each in (replace(ranked, everywhere=False), replace(by_influence, depth_by="first")):
+        left = planned(model, resolve(each, model))
+        assert cost(left, Workload(1000)).memory <= 290_000
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,10 @@ def test_an_empty_range_is_refused(model: Model, kind: str, bounds: tuple[int, i
     with pytest.raises(PlanError) as caught:
         resolve(plan(**{kind: bounds}), model)
     start, end = bounds
-    assert str(caught.value) == f"{kind} layer range {start}..{end} (half open) is empty"
+    assert str(caught.value) == (
+        f"{kind} layer range {start}..{end} (half open) is empty "
+        f"(set --block_{kind}_layer_start and --block_{kind}_layer_end)"
+    )
 
 
 @pytest.mark.parametrize("kind", ["attention", "mlp"])

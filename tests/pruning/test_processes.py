@@ -12,6 +12,7 @@ import torch.multiprocessing as mp
 
 from prunescope.checkpoint import open_checkpoint
 from prunescope.pruning.processes import ALONE, Processes, joined, local_device, told_rank
+from prunescope.pruning.scoring import Computing, forget_progress
 from prunescope.pruning.streaming import share
 from tests.support.streams import difference, family, plan, scores_of, stored
 
@@ -68,3 +69,10 @@ def test_without_torchrun_a_process_is_alone(monkeypatch: pytest.MonkeyPatch) ->
     assert local_device("cpu") == "cpu"
     with joined("cpu") as processes:
         assert processes is ALONE
+
+
+def test_each_process_forgets_its_own_progress(tmp_path: Path) -> None:
+    for name in ("work-0", "work-1", "work.2-0", "work.2-1"):
+        (tmp_path / name).mkdir()
+    forget_progress(Computing(work=tmp_path / "work", processes=Processes(1, 2)))
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["work-0", "work.2-0"]

@@ -14,11 +14,17 @@ from torch import Tensor
 
 from prunescope.checkpoint import Checkpoint
 from prunescope.errors import PrunescopeError
+from prunescope.pruning.resolving import resolve
+from prunescope.pruning.run import prune
 from prunescope.pruning.scores import Scores
 from prunescope.pruning.scoring import Computing, forget_progress
 from prunescope.pruning.shelf import Shelf
 from prunescope.pruning.streaming import Pass
+from tests.support.pruning import CALIBRATION as PRUNING_CALIBRATION
+from tests.support.pruning import plan as pruning_plan
+from tests.support.pruning import prune_tiny
 from tests.support.streams import family, plan, scores_of, stored
+from tests.support.tiny import tiny_model
 
 UP = "0 model.layers.3.mlp.up_proj.weight"
 
@@ -113,6 +119,51 @@ def test_progress_of_another_pass_is_not_used(
     interrupted(checkpoint, plan("taylor"), tmp_path / "work", 15, monkeypatch)
     other = plan("taylor", "vectorize")
     assert same(scores_of(checkpoint, other, work=tmp_path / "work"), scores_of(checkpoint, other))
+
+
+def test_progress_of_a_model_of_the_same_shapes_is_not_used(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(checkpoint, plan("taylor"), tmp_path / "work", 15, monkeypatch)
+    trained = family("qwen2")
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.mul_(1.1)
+    other = stored(tmp_path / "other", trained)
+    assert same(
+        scores_of(other, plan("taylor"), work=tmp_path / "work"), scores_of(other, plan("taylor"))
+    )
+
+
+def test_an_interrupted_step_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_model(tmp_path / "model")
+    wanted = pruning_plan("taylor", steps=2)
+    targets, computing = resolve(wanted, model), Computing(work=tmp_path / "work")
+    backward, again = Pass._backward, [0]
+
+    def spy(self: Pass, number: int) -> None:
+        again[0] += 1
+        # Each step goes back through layers 3, 2 and 1: this is the last of the second.
+        if again[0] == 6:
+            raise Killed
+        backward(self, number)
+
+    monkeypatch.setattr(Pass, "_backward", spy)
+    with pytest.raises(Killed):
+        prune(model, wanted, targets, PRUNING_CALIBRATION, computing)
+    again[0] = 10
+    resumed = prune(model, wanted, targets, PRUNING_CALIBRATION, computing)
+    assert again[0] == 11
+    assert resumed.record == prune_tiny(model, wanted).record
+    # Of what was chosen in the first step another plan must know nothing.
+    other = pruning_plan("taylor", steps=2, grouping="max")
+    found = prune(model, other, resolve(other, model), PRUNING_CALIBRATION, computing)
+    assert found.record == prune_tiny(model, other).record
+    assert sorted(entry.name for entry in tmp_path.glob("work*")) == ["work", "work.2"]
+    forget_progress(computing)
+    assert not list(tmp_path.glob("work*"))
 
 
 def test_a_folder_with_other_files_is_left_alone(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from prunescope.architecture import Model
 from prunescope.checkpoint import open_checkpoint
 from prunescope.checkpoint.weights import WeightMap
+from prunescope.errors import PlanError
 from prunescope.pruning.calibration import CalibrationSet, choose_windows
+from prunescope.pruning.groups import hidden_group
 from prunescope.pruning.plan import Importance, PruningPlan
 from prunescope.pruning.resolving import resolve
 from prunescope.pruning.scores import Scores
@@ -25,7 +28,6 @@ from prunescope.pruning.scoring import (
     all_axes,
     axes_of,
     default_dtype,
-    model_digest,
     score,
 )
 from prunescope.pruning.selection import unit_scores
@@ -195,19 +197,30 @@ def test_all_that_any_plan_may_cut_is_every_axis_but_the_vocabularys(tmp_path: P
     assert len(axes) == 4 * 16 + 3
 
 
-def test_the_digest_of_a_model_is_that_of_its_headers(tmp_path: Path) -> None:
-    digests = [
-        model_digest(tiny_model(tmp_path / name, **changes).checkpoint)
-        for name, changes in {
-            "a": {},
-            "other values": {"seed": 1},
-            "other dtype": {"dtype": torch.bfloat16},
-            "other shape": {"intermediate_size": 22},
-        }.items()
-    ]
-    # Values are not read: that would take as long as scoring by them.
-    assert digests[0] == digests[1]
-    assert len(set(digests)) == 3
+def test_products_keep_what_tells_units_apart(tmp_path: Path) -> None:
+    group = hidden_group(tiny_model(tmp_path))
+    # Nine tensors of each of four layers, embedding, head and last norm.
+    assert len(group.members) == 4 * 9 + 3
+
+    def products(last: float, rest: float) -> list[float]:
+        row = torch.full((24,), rest)
+        row[-1] = last
+        return Scores({(m.tensor.name, m.axis): row for m in group.members}).of(group, "prod")
+
+    # In float32, which ends at 1e-45 and 3e38, all would be alike.
+    for last, rest in ((0.011, 0.01), (1100.0, 1000.0)):
+        *others, greatest = products(last, rest)
+        assert greatest == pytest.approx(last**39, rel=1e-5)
+        assert others == pytest.approx([rest**39] * 23, rel=1e-5)
+    assert products(0.0, 0.01)[-1] == 0
+    assert math.isnan(products(math.nan, 0.01)[-1])
+    for beyond in (1e-9, 1e9):
+        with pytest.raises(PlanError) as caught:
+            products(beyond, beyond)
+        assert str(caught.value) == (
+            "the products of 39 hidden scores are beyond float64: "
+            "take another --grouping_strategy than prod"
+        )
 
 
 def test_random_scores_follow_the_seed(tmp_path: Path) -> None:

@@ -175,6 +175,26 @@ def test_weights_are_in_place_only_while_they_are_needed(tmp_path: Path) -> None
         assert layer.mlp.experts.gate_up_proj.stride() == (0, 0, 0)
 
 
+def test_masks_do_not_grow_in_number_with_the_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gemma 2 has two of [length, length] for each batch; second-order forms a batch a window."""
+    held: dict[int, int] = {}
+    forward = streaming.Pass._forward
+
+    def weighing(self: streaming.Pass, number: int) -> None:
+        told = [given for calls in self._calls for call in calls for given in call.kwargs.values()]
+        masks = (mask for mask in told if isinstance(mask, Tensor) and mask.dim() == 4)
+        held.update((mask.data_ptr(), mask.numel()) for mask in masks)
+        forward(self, number)
+
+    monkeypatch.setattr(streaming.Pass, "_forward", weighing)
+    scores_of(stored(tmp_path, family("gemma2")), plan("taylor", "param_second"))
+    length = CALIBRATION.record.length
+    assert CALIBRATION.record.windows > 1
+    assert sum(held.values()) == 2 * length * length
+
+
 def test_what_a_layer_keeps_is_given_back_once_it_is_known(tmp_path: Path) -> None:
     from prunescope.checkpoint.weights import WeightMap
 

@@ -67,6 +67,15 @@ def test_blocks_are_the_documents_with_their_ends(tmp_path: Path) -> None:
     assert found.digest == hashlib.sha256(packed).hexdigest()
 
 
+def test_an_empty_document_of_a_data_set_teaches_no_end_of_text(tmp_path: Path) -> None:
+    model = tiny_model(tmp_path)
+    full, lesser = (
+        blocks_of(model, Documents("made up", texts, "\n\n"), 2)
+        for texts in (("", "one two", "\n", "three"), ("one two", "three"))
+    )
+    assert full.blocks == lesser.blocks
+
+
 def test_too_short_a_text_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(PrunescopeError) as caught:
         blocks_of(tiny_model(tmp_path), Documents("a.txt", ("a",), "\n\n"), 8)

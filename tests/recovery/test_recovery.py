@@ -131,6 +131,11 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     other = replace(SHORT, learning_rate=1e-3)
     with pytest.raises(PlanError, match="the run to be resumed has another learning_rate"):
         recover(described(pruned), other, blocks, tmp_path / "cut", is_resumed=True)
+    # Of the same shapes, as a model of another training has them.
+    stranger = prune_tiny(described(tiny_folder(tmp_path / "m", seed=1)), plan())
+    stranger.save(tmp_path / "stranger")
+    with pytest.raises(PlanError, match="the run to be resumed has another model"):
+        recover(described(tmp_path / "stranger"), SHORT, blocks, tmp_path / "cut", is_resumed=True)
     told: list[int] = []
 
     def progress(steps: int) -> Any:

@@ -63,7 +63,7 @@ def cost(checkpoint: Checkpoint, workload: Workload | None = None) -> Cost:
         cached = shapes.rows(layer, "kv_heads") or queries
         if stated_kinds(model, layer).get("attention", "heads") != "heads":
             continue
-        seen = _keys(model, layer, place, workload.context)
+        seen = cached_tokens(model, layer, place, workload.context)
         per_token += 2 * cached
         per_sequence += seen * 2 * cached
         # Scores have the queries' dimension, and so have weighted sums.
@@ -122,7 +122,7 @@ def _stored(checkpoint: Checkpoint, modules: list[Module]) -> int:
     return sum(own_bytes(owners.values()).values())
 
 
-def _keys(model: Model, layer: int, place: int, context: int) -> int:
+def cached_tokens(model: Model, layer: int, place: int, context: int) -> int:
     """How many of `context` tokens the layer at `place` attends to and keeps."""
     window = stated_of(model, WINDOW, layer) or usual_window(model.config)
     return min(context, window) if window is not None and slides(model.config, place) else context

@@ -55,6 +55,8 @@ def subcommand(say: Messages) -> click.Command:
 
 
 def _check(options: dict[str, Any]) -> None:
+    from prunescope.data.sources import is_unicode
+
     speed, tasks = options["speed"], options["tasks"] is not None
     is_written = options["generate"] or options["prompts"]
     of_text = ("text", "window", "stride", "max_tokens", "bos", "stream")
@@ -65,6 +67,9 @@ def _check(options: dict[str, Any]) -> None:
         (("batch",), speed or tasks, "--speed or --tasks"),
         (("new_tokens",), speed or is_written, "--speed or --generate"),
     )
+    for prompt in options["prompts"]:
+        if not is_unicode(prompt):
+            raise click.UsageError(f"--prompt {prompt!r} is not UTF-8 text")
     if options["stride"] > options["window"] and "stride" in given(click.get_current_context()):
         raise click.UsageError(
             f"--stride {options['stride']} is longer than --window {options['window']}: tokens "

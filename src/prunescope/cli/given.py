@@ -1,12 +1,28 @@
-"""Which options did the user give, and would one of them be ignored?"""
+"""Which options did the user give, are their numbers any, and would one of them be ignored?"""
 
 from __future__ import annotations
+
+import math
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
 # Names of options, whether what they belong to is there, and what that is.
 Rule = tuple[tuple[str, ...], object, str]
+
+
+class FiniteRange(click.FloatRange):
+    """click's own lets NaN pass, which is neither below a least value nor above a greatest."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """As click's."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
 
 
 def given(context: click.Context) -> frozenset[str]:

@@ -96,7 +96,7 @@ def _prune(say: Messages, options: dict[str, Any], unused: Sequence[str]) -> Non
     from prunescope.interop.devices import choose_device
     from prunescope.interop.hf import load
     from prunescope.interop.hf_save import check_target
-    from prunescope.pruning.processes import local_device, told_count, told_rank
+    from prunescope.pruning.processes import Processes, local_device, told_count, told_rank
     from prunescope.pruning.run import replay
     from prunescope.pruning.scores_file import measured_on
     from prunescope.pruning.scoring import Computing, forget_progress
@@ -113,6 +113,7 @@ def _prune(say: Messages, options: dict[str, Any], unused: Sequence[str]) -> Non
         device,
         options["dtype"] and getattr(torch, options["dtype"]),
         folder.with_name(f".{folder.name}.progress") if options["resume"] else None,
+        Processes(told_rank(), told_count()),
     )
     # Others that torchrun has started only help with the scores.
     is_first = not told_rank()

@@ -62,6 +62,9 @@ def check(values: Mapping[str, Any], asked: frozenset[str]) -> None:
     if values["search"]:
         others = {"layer_ratios", "global_pruning", "allocation", "iterative_steps"}
         _exclusive("search", asked & {*others, "plan", "channel_wise", "layer_wise"})
+        tokens, window = values["search_tokens"], values["max_seq_len"]
+        if tokens < window:
+            raise PlanError(f"--search_tokens {tokens} hold no window of --max_seq_len {window}")
     for name, is_asked in (
         ("search", values["search"]),
         ("allocation knapsack", values["allocation"] == "knapsack"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from prunescope.cli.given import FiniteRange
 from prunescope.cli.prune_scoring import scoring_options
 from prunescope.interop.formats import FORMATS, Format
 from prunescope.report.messages import Messages
@@ -78,9 +79,9 @@ def options(
         option("--eval_device", help=say("help_eval_device")),
         option("--test_before_train", is_flag=True, help=say("help_test_before")),
         option("--test_after_train", is_flag=True, help=say("help_test_after")),
-        option("--temperature", default=1.0, type=click.FloatRange(min=0),
+        option("--temperature", default=1.0, type=FiniteRange(min=0),
                help=say("help_temperature")),
-        option("--top_p", default=0.95, type=click.FloatRange(0, 1, min_open=True),
+        option("--top_p", default=0.95, type=FiniteRange(0, 1, min_open=True),
                help=say("help_top_p")),
         option("--seed", default=42, type=click.IntRange(0, 2**64 - 1), help=say("help_seed")),
         option("--save_model", is_flag=True, help=say("help_save_model")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,19 +94,21 @@ def _budget(values: Mapping[str, Any]) -> Budget | None:
 
 def _layer_ratios(text: str) -> dict[int, dict[str, float]]:
     """`3:0.1,4:0.3`, or a JSON file: layer → ratio, or layer → group → ratio."""
-    entries: Mapping[str, Any]
+    entries: Iterable[tuple[str, Any]]
     if text.endswith(".json"):
         from prunescope.checkpoint.jsonfile import read_object
         from prunescope.checkpoint.storage import LocalFile
 
-        entries = read_object(LocalFile(Path(text)), "ratios of layers")
+        entries = read_object(LocalFile(Path(text)), "ratios of layers").items()
     else:
-        entries = dict(part.strip().partition(":")[::2] for part in text.split(","))
-    ratios = {}
-    for layer, ratio in entries.items():
+        entries = [part.strip().partition(":")[::2] for part in text.split(",")]
+    ratios: dict[int, dict[str, float]] = {}
+    for layer, ratio in entries:
         known = ratio if isinstance(ratio, dict) else {"attention": ratio, "mlp": ratio}
         if not (layer.isascii() and layer.isdigit() and len(layer) < 7):
             raise PlanError(f"--layer_ratios: {layer!r} is no layer's number")
+        if int(layer) in ratios:
+            raise PlanError(f"--layer_ratios: layer {int(layer)} is named twice")
         try:
             ratios[int(layer)] = {kind: float(value) for kind, value in known.items()}
         except (TypeError, ValueError):

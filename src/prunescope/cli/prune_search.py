@@ -48,7 +48,7 @@ def searched(
     if plot is not None:
         check_plot(plot)
     tokens = token_ids(model, embedded_text("evaluation"))[: options["search_tokens"]]
-    windows = cut_windows(tokens, options["max_seq_len"])
+    windows = cut_windows(tokens, options["max_seq_len"], len(tokens))
     quiet = options["quiet"]
     check_whole(model)
     targets = resolve(replace(plan, budget=None, ratio=0.0), model)

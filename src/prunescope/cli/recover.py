@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from prunescope.cli.given import refuse_unused
+from prunescope.cli.given import FiniteRange, refuse_unused
 from prunescope.cli.help_text import PRUNED, help_text
 from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
@@ -23,8 +23,8 @@ def subcommand(say: Messages) -> click.Command:
         f"prunescope recover {PRUNED} --output models/recovered \\\n"
         "      --max-steps 20 --batch-size 4 --cutoff 128 --learning-rate 2e-3"
     )
-    whole, rate = click.IntRange(min=1), click.FloatRange(min=0, min_open=True)
-    share = click.FloatRange(0, 1, max_open=True)
+    whole, rate = click.IntRange(min=1), FiniteRange(min=0, min_open=True)
+    share = FiniteRange(0, 1, max_open=True)
 
     @click.command("recover", help=help_text(say, "help_recover", example))
     @click.argument("model", type=click.Path())
@@ -51,7 +51,7 @@ def subcommand(say: Messages) -> click.Command:
     @click.option("--teacher", type=click.Path(), help=say("help_teacher"))
     @click.option("--distill-temperature", default=2.0, show_default=True, type=rate,
                   help=say("help_distill_temperature"))  # fmt: skip
-    @click.option("--distill-weight", default=0.5, show_default=True, type=click.FloatRange(0, 1),
+    @click.option("--distill-weight", default=0.5, show_default=True, type=FiniteRange(0, 1),
                   help=say("help_distill_weight"))  # fmt: skip
     @click.option("--save-steps", default=50, show_default=True, type=whole,
                   help=say("help_save_steps"))  # fmt: skip
@@ -89,7 +89,7 @@ def _recover(
         rank=options["lora_r"],
         alpha=options["lora_alpha"],
         dropout=options["lora_dropout"],
-        targets=tuple(options["lora_targets"].split(",")),
+        targets=tuple(name.strip() for name in options["lora_targets"].split(",")),
         temperature=options["distill_temperature"],
         share=options["distill_weight"],
         save_every=options["save_steps"],

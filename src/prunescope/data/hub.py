@@ -1,7 +1,8 @@
 """Which data sets have a name of their own here, and how do they come from a hub?
 
 The texts that papers on pruning measure by, split and joined as GPTQ's datautils.py does
-(https://github.com/IST-DASLab/gptq), and the instructions that LLM-Pruner recovers with.
+(https://github.com/IST-DASLab/gptq: get_wikitext2, get_ptb, get_c4_new, the last one to its end),
+and the instructions that LLM-Pruner recovers with.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ DATA_SETS: Mapping[str, DataSet] = {
     # Its script no longer runs; the hub keeps its own conversion in a branch.
     "ptb": DataSet(
         "ptb-text-only/ptb_text_only",
-        {"calibration": "train", "evaluation": "test"},
+        {"calibration": "train", "evaluation": "validation"},
         revision="refs/convert/parquet",
     ),
     "c4": DataSet(

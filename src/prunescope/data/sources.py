@@ -28,7 +28,7 @@ class Documents:
 
     Attributes:
         name: a file's name, a data set's, or `embedded`.
-        texts: its documents, none of them empty.
+        texts: its documents. Those of `DATA_SETS` include empty ones, which papers join too.
         joint: what stands between two of them where they are read as one text.
     """
 
@@ -63,7 +63,8 @@ def documents(name: str | None, part: Part) -> Documents:
     path = Path(name)
     if name in DATA_SETS and not path.exists():
         data_set = DATA_SETS[name]
-        return _gathered(name, hub_records(name, part), name, data_set.joint)
+        records = hub_records(name, part)
+        return _gathered(name, records, name, data_set.joint, with_empty=True)
     _check_file(path)
     if path.suffix in _JSON_LINES:
         return _gathered(path.name, _json_lines(path), path, "\n\n")
@@ -84,9 +85,13 @@ def _check_file(path: Path) -> None:
 
 
 def _gathered(
-    name: str, records: Iterable[Mapping[str, Any]], place: object, joint: str
+    name: str,
+    records: Iterable[Mapping[str, Any]],
+    place: object,
+    joint: str,
+    with_empty: bool = False,
 ) -> Documents:
-    texts, characters = [], 0
+    texts, characters, is_empty = [], 0, True
     for number, record in enumerate(records, 1):
         text = _text_of(record)
         if text is None:
@@ -96,14 +101,26 @@ def _gathered(
                 f"{place}: record {number} has no text: one of {wanted}, or instruction and "
                 f"output, but {keys or 'nothing'}"
             )
+        if not is_unicode(text):
+            raise PrunescopeError(f"{place}: record {number} has half of a surrogate pair in it")
         characters += len(text)
         if characters > MAX_TEXT:
             raise PrunescopeError(f"{place}: has over {MAX_TEXT >> 30} Gi characters")
-        if text.strip():
+        if text.strip() or with_empty:
             texts.append(text)
-    if not texts:
+        is_empty = is_empty and not text.strip()
+    if is_empty:
         raise PrunescopeError(f"{place}: has no text")
     return Documents(printable(name), tuple(texts), joint)
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a tokenizer takes it: JSON and command lines may hold half a surrogate pair."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _text_of(record: Mapping[str, Any]) -> str | None:

@@ -28,15 +28,15 @@ class Perplexity:
     length: int
 
 
-def cut_windows(tokens: Sequence[int], length: int) -> list[list[int]]:
-    """The first whole windows of `length` tokens, at most 10,240 tokens together.
+def cut_windows(tokens: Sequence[int], length: int, most: int = MAX_TOKENS) -> list[list[int]]:
+    """The first whole windows of `length` tokens, at most `most` tokens together.
 
     Raises:
         PrunescopeError: the text is shorter than one window, or a window has no token to predict.
     """
     if length < 2:
         raise PrunescopeError(f"a window of {length} tokens predicts nothing: take at least 2")
-    count = min(len(tokens) // length, max(1, MAX_TOKENS // length))
+    count = min(len(tokens) // length, max(1, most // length))
     if not count:
         raise PrunescopeError(f"the text has {len(tokens)} tokens, a window needs {length}")
     return [list(tokens[n * length : (n + 1) * length]) for n in range(count)]

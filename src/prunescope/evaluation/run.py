@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from prunescope.evaluation.harness import Harness, TaskScore
 
+# What configs call the number of positions: most, GPT-2's and GPT-J's, and MPT's.
+_POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")
 # Of the weights, for activations and logits.
 _ROOM = 1.2
 
@@ -104,7 +106,7 @@ class Asked:
 
 def fitted(sliding: Sliding, models: Sequence[Model]) -> Sliding:
     """`sliding` with windows that all of `models` have the positions for."""
-    stated = (model.checkpoint.config.get("max_position_embeddings") for model in models)
+    stated = (model.checkpoint.config.get(key) for model in models for key in _POSITIONS)
     length = min([sliding.length, *(n for n in stated if isinstance(n, int) and n > 1)])
     return replace(sliding, length=length, stride=min(sliding.stride, length - sliding.has_bos))
 

@@ -92,7 +92,7 @@ def measure(
     `tick` is called after each of the `len(networks) * (1 + load.repeats)` runs.
 
     Raises:
-        PrunescopeError: a device has too little memory.
+        PrunescopeError: a device has too little memory, or a model no position for a token.
     """
     words = min(network.config.vocab_size for network in networks)
     prompts = torch.randint(
@@ -105,6 +105,11 @@ def measure(
             with peak_memory(str(network.device)) as peak:
                 try:
                     runs[number].append(_run(network, prompts.to(network.device), load))
+                except IndexError:
+                    raise PrunescopeError(
+                        f"cannot be run: {load.context} + {load.new_tokens} tokens are more than "
+                        "it has positions for: lower --context"
+                    ) from None
                 except RuntimeError as err:  # torch's out of memory, of every device
                     raise PrunescopeError(f"cannot be run: {first_line(err)}") from None
             if peak.extra is not None:

@@ -11,7 +11,7 @@ from heapq import merge
 from itertools import pairwise
 from typing import Literal
 
-from prunescope.analysis.cost import cost
+from prunescope.analysis.cost import cached_tokens, cost
 from prunescope.analysis.workload import Workload
 from prunescope.architecture import Model
 from prunescope.errors import PlanError
@@ -93,10 +93,6 @@ def need(budget: Budget, targets: Sequence[Target], model: Model, share: Fractio
         PlanError: the budget is none, or depends on which layers are chosen.
     """
     limit = _limit(budget, model)
-    if not is_known(model, targets):
-        raise PlanError(
-            "what is chosen among has different sizes in different layers: a budget cannot be met"
-        )
     whole = _needed(budget, model, ())
     savings = tuple(
         (whole - _needed(budget, model, (replace(t, remove=least),))) // least
@@ -104,8 +100,29 @@ def need(budget: Budget, targets: Sequence[Target], model: Model, share: Fractio
         # Of experts one unit cannot go alone.
         for least in (len(t.group.experts) or 1,)
     )
+    if not (is_known(model, targets) and _saves_alike(budget, targets, savings, model)):
+        raise PlanError(
+            "layers differ in how much a unit of theirs saves: a ranking across them cannot meet a "
+            "budget (take --allocation uniform or knapsack; of whole layers --depth_by first)"
+        )
     excess = math.ceil((whole - limit) * share)
     return Need(whole - excess, excess, savings)
+
+
+def _saves_alike(
+    budget: Budget, targets: Sequence[Target], savings: Sequence[int], model: Model
+) -> bool:
+    """Whether what is chosen among saves as much whatever is chosen: windows shorten caches."""
+    found: dict[str, set[int]] = {}
+    for target, saving in zip(targets, savings, strict=True):
+        if target.free:
+            found.setdefault(target.group.kind, set()).add(saving)
+    if LAYERS in found and budget.of == "memory":
+        found[LAYERS] = {
+            cached_tokens(model, layer, place, budget.context)
+            for place, layer in enumerate(model.layers)
+        }
+    return all(len(each) == 1 for each in found.values())
 
 
 def meet(

@@ -119,7 +119,10 @@ def combine(members: Sequence[Tensor], grouping: Grouping) -> Tensor:
 
     Args:
         members: each [units].
-        grouping: `sum`, `mean`, `max`, `prod`, or `first` for the root's alone.
+        grouping: `sum`, `mean`, `max`, `prod` (in float64), or `first` for the root's alone.
+
+    Raises:
+        OverflowError: products beyond float64: all would be infinite, or all alike 0.
     """
     stacked = torch.stack(list(members))
     if grouping == "first":
@@ -127,7 +130,12 @@ def combine(members: Sequence[Tensor], grouping: Grouping) -> Tensor:
     if grouping == "max":
         return stacked.max(0).values
     if grouping == "prod":
-        return stacked.prod(0)
+        products = stacked.double().prod(0)
+        # Of a zero, an infinity or NaN among the members the product says no more than they do.
+        is_plain = (stacked.isfinite() & (stacked != 0)).all(0)
+        if (is_plain & ((products == 0) | products.isinf())).any():
+            raise OverflowError
+        return products
     return stacked.mean(0) if grouping == "mean" else stacked.sum(0)
 
 

@@ -20,7 +20,8 @@ from prunescope.pruning.selection import Cut, select_all, unit_scores
 from prunescope.pruning.slicing import kept_layers, remaining, sliced_state
 from prunescope.pruning.targets import Target, portion
 
-Score = Callable[[Model, Sequence[Target]], Scores]
+# Of a model what may go, in which step, from 1.
+Score = Callable[[Model, Sequence[Target], int], Scores]
 
 
 def cut_in_steps(
@@ -36,7 +37,7 @@ def cut_in_steps(
     with TemporaryDirectory(prefix="prunescope.") as temporary:
         for step in range(1, plan.steps + 1):
             wanted = _wanted(current, plan, done, portion(targets, step, plan.steps), targets)
-            scores = score(current, wanted)
+            scores = score(current, wanted, step)
             loss = scores.loss if step == 1 else loss
             chosen = select_all(plan, wanted, unit_scores(plan, wanted, scores))
             done = [_composed(a, b) for a, b in zip(done, chosen, strict=True)]

@@ -45,7 +45,9 @@ def planned(model: Model, targets: Sequence[Target]) -> Checkpoint:
 
 def planned_parameters(model: Model, targets: Sequence[Target]) -> int | None:
     """Stored parameters that will be left; None where that depends on what is chosen."""
-    return planned(model, targets).parameters if is_known(model, targets) else None
+    # A width that was no multiple loses a smaller piece first: a ranking may take it or not.
+    is_even = all(t.group.units % t.step == 0 for t in targets if t.free)
+    return planned(model, targets).parameters if is_even and is_known(model, targets) else None
 
 
 def is_known(model: Model, targets: Sequence[Target]) -> bool:

@@ -104,14 +104,15 @@ def _ratios(plan: PruningPlan, model: Model) -> dict[tuple[int, str], Fraction]:
 def _check_range(kind: str, bounds: tuple[int, int], model: Model) -> None:
     start, end = bounds
     depth = len(model.layers)
+    where = f"{kind} layer range {start}..{end} (half open)"
+    options = f"(set --block_{kind}_layer_start and --block_{kind}_layer_end)"
     if start >= end:
-        raise PlanError(f"{kind} layer range {start}..{end} (half open) is empty")
+        raise PlanError(f"{where} is empty {options}")
     outside = [n for n in (start, end - 1) if n not in model.layers]
     if outside:
         raise PlanError(
-            f"{kind} layer range {start}..{end} (half open) goes past the model's {depth} layers: "
-            f"{min(model.layers)}..{max(model.layers)} (set --block_{kind}_layer_start and "
-            f"--block_{kind}_layer_end)"
+            f"{where} goes past the model's {depth} layers: "
+            f"{min(model.layers)}..{max(model.layers)} {options}"
         )
 
 

@@ -114,10 +114,11 @@ def prune(
     if scored is None:
         check_whole(model)
 
-    def measure(current: Model, wanted: Sequence[Target]) -> Scores:
+    def measure(current: Model, wanted: Sequence[Target], step: int = 1) -> Scores:
+        place = computing.in_step(step)
         with WeightMap() as weights:
             axes = axes_of(wanted)
-            return score(current.checkpoint, axes, plan, calibration, weights, computing, progress)
+            return score(current.checkpoint, axes, plan, calibration, weights, place, progress)
 
     record = calibration.record if calibration and plan.is_calibrated else None
     if plan.steps > 1:

@@ -39,22 +39,25 @@ class Scores:
         Members that the measure says nothing of have no say; the first of the others is the root.
 
         Raises:
-            PlanError: it says nothing of any.
+            PlanError: it says nothing of any, or their product is beyond what can be computed.
         """
         members = [
             (member.lane, unit_scores(self._of(group, member), member.width))
             for member in group.members
             if (member.tensor.name, member.axis) in self.rows
         ]
+        where = "" if group.layer is None else f" of layer {group.layer}"
         if not members:
-            where = "" if group.layer is None else f" of layer {group.layer}"
             raise PlanError(f"there are no scores for the {group.kind}{where}")
-        lanes = dict.fromkeys(lane for lane, _ in members)
-        return [
-            score
-            for lane in sorted(lanes, key=lambda lane: lane or 0)
-            for score in combine([each for own, each in members if own == lane], grouping).tolist()
-        ]
+        lanes = sorted(dict.fromkeys(lane for lane, _ in members), key=lambda lane: lane or 0)
+        by_lane = [[each for own, each in members if own == lane] for lane in lanes]
+        try:
+            return [score for each in by_lane for score in combine(each, grouping).tolist()]
+        except OverflowError:
+            raise PlanError(
+                f"the products of {len(by_lane[0])} {group.kind} scores{where} are beyond float64: "
+                "take another --grouping_strategy than prod"
+            ) from None
 
     def _of(self, group: Group, member: Member) -> Tensor:
         rows = self.rows[member.tensor.name, member.axis]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from prunescope.atomic import replacing
 from prunescope.checkpoint import Checkpoint, TensorInfo, safetensors
+from prunescope.checkpoint.digest import model_digest
 from prunescope.checkpoint.storage import LocalFile
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import CheckpointError, PlanError
@@ -23,7 +24,6 @@ from prunescope.interop.torch_tensors import as_tensor
 from prunescope.pruning.calibration import CalibrationRecord
 from prunescope.pruning.plan import PruningPlan
 from prunescope.pruning.scores import Scores
-from prunescope.pruning.scoring import model_digest
 from prunescope.pruning.streaming import Axes
 
 if TYPE_CHECKING:

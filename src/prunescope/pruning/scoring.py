@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prunescope import __version__
 from prunescope.architecture import Model
 from prunescope.checkpoint import Checkpoint
+from prunescope.checkpoint.digest import model_digest
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.extras import require
 from prunescope.interop.layered import LayeredNetwork
@@ -49,6 +51,12 @@ class Computing:
     dtype: torch.dtype | None = None
     work: Path | None = None
     processes: Processes = ALONE
+
+    def in_step(self, step: int) -> Computing:
+        """The same, with a folder for the progress of this step, the first one's being `work`."""
+        if self.work is None or step == 1:
+            return self
+        return replace(self, work=self.work.with_name(f"{self.work.name}.{step}"))
 
 
 def axes_of(targets: Iterable[Target]) -> dict[str, set[int]]:
@@ -123,23 +131,12 @@ def score(
 
 
 def forget_progress(computing: Computing) -> None:
-    """Remove what `score` has kept in `computing.work`: once its scores have served."""
-    if computing.work is not None:
-        clear(_folder(computing.work, computing.processes))
-
-
-def model_digest(checkpoint: Checkpoint) -> str:
-    """What tells this model from others, by its headers: names, dtypes, shapes and file sizes.
-
-    Returns:
-        A SHA-256, in hexadecimal.
-    """
-    digest = hashlib.sha256()
-    for name, tensor in sorted(checkpoint.tensors.items()):
-        digest.update(f"{name}\0{tensor.dtype}\0{tensor.shape}\n".encode())
-    for size in sorted(file.size for file in checkpoint.files):
-        digest.update(f"{size}\n".encode())
-    return digest.hexdigest()
+    """Remove what `score` has kept for `computing`, in all steps: once its scores have served."""
+    for step in count(1):
+        folder = _folder(computing.in_step(step))
+        if folder is None or not folder.is_dir():
+            return
+        clear(folder)
 
 
 def default_dtype(checkpoint: Checkpoint, device: str, importance: Importance) -> torch.dtype:
@@ -180,15 +177,17 @@ def _magnitudes(
 def _shelf(
     bytes_a_feature: int, network: LayeredNetwork, computing: Computing, key: Mapping[str, Any]
 ) -> Shelf:
-    if computing.work is not None:
-        return kept_shelf(_folder(computing.work, computing.processes), key)
+    folder = _folder(computing)
+    if folder is not None:
+        return kept_shelf(folder, key)
     hidden = network.network.get_input_embeddings().weight.shape[1]
     kept = bytes_a_feature * hidden * (len(network.layers) + 1)
     return SpilledShelf() if kept > _IN_MEMORY else Shelf()
 
 
-def _folder(work: Path, processes: Processes) -> Path:
-    return work if processes.count == 1 else Path(f"{work}-{processes.rank}")
+def _folder(computing: Computing) -> Path | None:
+    work, processes = computing.work, computing.processes
+    return work if work is None or processes.count == 1 else Path(f"{work}-{processes.rank}")
 
 
 def _key(
@@ -209,5 +208,7 @@ def _key(
         "device": torch.device(computing.device).type,
         "axes": {name: sorted(axes[name]) for name in sorted(axes)},
         "process": [computing.processes.rank, computing.processes.count],
-        "versions": [torch.__version__, require("transformers", "prune").__version__],
+        "versions": [__version__, torch.__version__, require("transformers", "prune").__version__],
+        # What has gone before this step was chosen by all of it.
+        "plan": plan.as_dict() if plan.steps > 1 else None,
     }

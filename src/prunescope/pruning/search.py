@@ -169,6 +169,8 @@ def tried(
     units = [scores[t.group.layer or 0, t.group.kind] for t in targets]
     try:
         if method == "knapsack":
+            # It weighs what each saves: layers need not be alike.
+            targets = [replace(target, free=False) for target in targets]
             chosen = meet_cheapest(plan.budget, targets, units, model, level)
             wanted = replace(wanted, everywhere=False)
         else:

@@ -134,10 +134,12 @@ class Pass:
                     self._holding = layers_held(network, window * len(self.windows))
             self._batches = list(torch.split(self.windows, size)) if len(self.windows) else []
             entered = []
+            # Batches of one shape have the same masks and positions: of long windows, gigabytes.
+            known: dict[torch.Size, list[Call]] = {}
             for ids in self._batches:
                 hidden, calls = network.enter(ids.to(network.device))
                 entered.append(hidden)
-                self._calls.append(calls)
+                self._calls.append(known.setdefault(ids.shape, calls))
                 self._outlines.append((hidden.shape, hidden.dtype))
         if "input-0" not in self.shelf.names():
             self._put("input-0", entered)

@@ -40,7 +40,8 @@ def blocks_of(model: Model, documents: Documents, length: int) -> Blocks:
     tokenizer = load_tokenizer(home(model))
     end = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
     tokens: list[int] = []
-    for ids in tokenizer(list(documents.texts), verbose=False)["input_ids"]:
+    texts = [text for text in documents.texts if text.strip()]
+    for ids in tokenizer(texts, verbose=False)["input_ids"]:
         tokens += ids
         tokens += end
     check_embedded(model, tokens)

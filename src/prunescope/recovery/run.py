@@ -9,6 +9,7 @@ from typing import Any
 
 from prunescope.architecture import Model, Role
 from prunescope.atomic import cannot_write
+from prunescope.checkpoint.digest import model_digest
 from prunescope.checkpoint.jsonfile import read_object
 from prunescope.checkpoint.storage import LocalFile
 from prunescope.checkpoint.weights import WeightMap
@@ -105,7 +106,7 @@ def recover(
     check_recovery(model, output, teacher, is_resumed)
     modules = plan.modules(model)
     work = output / WORK
-    _settle(work, plan, blocks, teacher, is_resumed)
+    _settle(work, plan, blocks, model, teacher, is_resumed)
     network = load(model.checkpoint.path, device)
     adapted = with_adapters(network, plan, modules)
     resumed, done = last_whole(work, shapes_of(adapted), damaged) if is_resumed else (None, 0)
@@ -127,10 +128,19 @@ def _is_work(entry: Path) -> bool:
 
 
 def _settle(
-    work: Path, plan: RecoveryPlan, blocks: Blocks, teacher: Model | None, is_resumed: bool
+    work: Path,
+    plan: RecoveryPlan,
+    blocks: Blocks,
+    model: Model,
+    teacher: Model | None,
+    is_resumed: bool,
 ) -> None:
     """Note what a run belongs to; a resumed one with other settings would be neither of both."""
-    settings = plan.as_dict() | {"sha256": blocks.digest, "is_taught": teacher is not None}
+    settings = plan.as_dict() | {
+        "text": blocks.digest,
+        "model": model_digest(model.checkpoint),
+        "teacher": None if teacher is None else model_digest(teacher.checkpoint),
+    }
     settings = json.loads(json.dumps(settings))
     if is_resumed:
         before = read_object(LocalFile(work / _SETTINGS), _SETTINGS)
