@@ -178,6 +178,30 @@ def test_a_range_names_the_originals_layers_where_some_are_gone(
         verified(short, pair[0], Wanted((1, 5)))
 
 
+def test_layers_that_moved_up_without_a_record_are_told_by_their_weights(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    edits = (without_first_layer, {"num_hidden_layers": 3})
+    short = without_record(spoilt(pair[1], tmp_path / "x", *edits))
+    found = verified(short, pair[0])
+    (gone,) = check(found, "depth").findings
+    assert (gone.verdict, gone.code, gone.layers) == ("warn", "layers_matched", (0,))
+    assert gone.values == {"old": 4, "new": 3}
+    # Of what are now 0, 1 and 2 the pruned ones are 0 and 1: 2 KV heads → 1, 20 channels → 10.
+    assert {one.layers for one in check(found, "target").findings} == {(0, 1)}
+    assert check(found, "untouched").findings[0].layers == (2,)
+    # per_layer_config still has the old numbers.
+    assert failed(found) == {"config"}
+
+    found = verified(short, pair[0], Wanted((1, 3)))
+    assert {check(found, name).verdict for name in ("untouched", "target")} == {"pass"}
+    assert failed(found) == {"depth", "config"}
+    assert codes(verified(short, pair[0], Wanted((0, 2))), "untouched") == {"touched"}
+    # A record of before the layer went still says which were pruned.
+    kept = spoilt(pair[1], tmp_path / "y", *edits)
+    assert failed(verified(kept, pair[0])) == {"depth", "record", "config"}
+
+
 def swap_heads(value: Any) -> None:
     value["layers"]["1"]["attention"]["kept"]["heads"] = [0, 3]
 

@@ -26,7 +26,7 @@ def plan_checks(
     counts = Counts(original.parameters, after.model.parameters)
     stated: Source = "inferred" if expected.wanted.sparsity is None else "options"
     return (
-        judged("plan", "depth", _depth(before, after, source, original)),
+        judged("plan", "depth", _depth(before, after, expected, original)),
         judged("plan", "untouched", _untouched(before, after, expected), source),
         judged("plan", "target", _target(before, after, expected), _target_source(expected)),
         judged("plan", "sparsity", _sparsity(counts, expected), stated),
@@ -38,15 +38,23 @@ def _target_source(expected: Expectation) -> Source:
     return expected.source if expected.wanted.ratio is None else "options"
 
 
-def _depth(before: Layout, after: Layout, source: Source, original: Model) -> Iterator[Finding]:
+def _depth(
+    before: Layout, after: Layout, expected: Expectation, original: Model
+) -> Iterator[Finding]:
     old, new = before.model.layers.keys(), after.model.layers.keys()
+    verdict: Verdict = "warn" if expected.source == "inferred" else "fail"
     if len(old) < len(original.layers):
-        yield finding("pass", "layers_recorded", old=len(original.layers), new=len(old))
+        counts = {"old": len(original.layers), "new": len(old)}
+        if expected.record is not None and expected.record.kept_layers is not None:
+            yield Finding("pass", "layers_recorded", counts)
+        else:
+            left = frozenset(expected.kept or ())
+            removed = tuple(sorted(original.layers.keys() - left))
+            yield Finding(verdict, "layers_matched", counts, removed)
     gone, come = tuple(sorted(old - new)), tuple(sorted(new - old))
     if come:
         yield Finding("fail", "layers_come", layers=come)
     if gone:
-        verdict: Verdict = "warn" if source == "inferred" else "fail"
         yield Finding(verdict, "layers_gone", {"old": len(old), "new": len(new)}, gone)
 
 
