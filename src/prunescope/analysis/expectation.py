@@ -106,9 +106,20 @@ def expect(
     return Expectation("inferred", seen, wanted, record, kept)
 
 
+def is_gone(before: Layout, after: Layout, layer: int, spaces: Sequence[str]) -> bool:
+    """Whether a layer had all of `spaces`, and has none of them left."""
+    return all(
+        before.rows(layer, space) is not None and after.rows(layer, space) is None
+        for space in spaces
+    )
+
+
 def is_cut(before: Layout, after: Layout, layer: int, group: str) -> bool:
-    """Whether a space of the group `group` has fewer rows than the original's."""
-    for space in before.model.family.groups[group].spaces:
+    """Whether a space of the group `group` has fewer rows than the original's, or all are gone."""
+    spaces = before.model.family.groups[group].spaces
+    if is_gone(before, after, layer, spaces):
+        return True
+    for space in spaces:
         for _, name in before.of_space(layer, space):
             old, new = before.rows(layer, name), after.rows(layer, name)
             if old is not None and new is not None and new < old:

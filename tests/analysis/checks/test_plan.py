@@ -151,6 +151,36 @@ def test_layers_that_went_or_came_are_told(pair: tuple[Path, Path], tmp_path: Pa
     assert codes(verified(pair[1], short), "depth") == {"layers_come"}
 
 
+def without_attention(layer: int) -> Any:
+    """An edit that leaves layer `layer` its MLP alone."""
+    parts = [f"self_attn.{x}_proj.weight" for x in "qkvo"] + ["input_layernorm.weight"]
+    return lambda state: {f"model.layers.{layer}.{part}": None for part in parts}
+
+
+def test_a_layer_whose_attention_went_is_not_as_in_the_original(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder = without_record(spoilt(pair[1], tmp_path / "x", without_attention(3)))
+    found = check(verified(folder, pair[0]), "untouched")
+    assert (found.verdict, found.findings[0].layers) == ("pass", (0,))
+    # As someone says it was not to be touched, it fails.
+    found = check(verified(folder, pair[0], Wanted((1, 3))), "untouched")
+    assert [(one.code, one.layers, one.values) for one in found.findings] == [
+        ("group_gone", (3,), {"group": "attention"}),
+        ("untouched_layers", (0,), {"n": 1}),
+    ]
+    assert check(verified(folder, pair[0], Wanted((1, 4))), "untouched").verdict == "pass"
+
+
+def test_a_layer_with_a_bias_more_is_not_as_in_the_original(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    edit = lambda state: {"model.layers.3.mlp.down_proj.bias": torch.zeros(24)}  # noqa: E731
+    found = verified(spoilt(pair[1], tmp_path / "x", edit), pair[0])
+    assert check(found, "untouched").findings[0].layers == (0,)
+    assert failed(found) == {"tensors", "record", "config"}
+
+
 def without_first_layer(state: State) -> dict[str, torch.Tensor | None]:
     """Layers 1, 2, 3 become 0, 1, 2."""
     changed: dict[str, torch.Tensor | None] = {}

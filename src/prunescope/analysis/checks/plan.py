@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from prunescope.analysis.axes import Layout, Place
 from prunescope.analysis.checks.check import Check, Finding, Source, Verdict, finding, judged
 from prunescope.analysis.counts import Counts
-from prunescope.analysis.expectation import Expectation, is_cut
+from prunescope.analysis.expectation import Expectation, is_cut, is_gone
 from prunescope.analysis.record import PruningRecord
 from prunescope.architecture import Model
 
@@ -64,12 +64,17 @@ def _shared(before: Layout, after: Layout) -> list[int]:
 
 def _untouched(before: Layout, after: Layout, expected: Expectation) -> Iterator[Finding]:
     alone = []
+    old_tensors, new_tensors = _tensors(before), _tensors(after)
     for layer in _shared(before, after):
-        touched = False
+        # What came or went is for the check of tensors to name.
+        touched = old_tensors.get(layer) != new_tensors.get(layer)
         for group, spec in before.model.family.groups.items():
             if layer in expected.cut[group]:
                 touched = True
                 continue
+            if is_gone(before, after, layer, spec.spaces):
+                touched = True
+                yield finding("fail", "group_gone", layer, group=group)
             for space in spec.spaces:
                 for place in before.of_space(layer, space):
                     for old, new in _changes(before, after, place):
@@ -78,6 +83,14 @@ def _untouched(before: Layout, after: Layout, expected: Expectation) -> Iterator
         if not touched:
             alone.append(layer)
     yield Finding("pass", "untouched_layers", {"n": len(alone)}, tuple(alone))
+
+
+def _tensors(shapes: Layout) -> dict[int | None, set[str]]:
+    found: dict[int | None, set[str]] = {}
+    for axes in shapes.axes.values():
+        for axis in axes:
+            found.setdefault(axis.layer, set()).add(axis.key)
+    return found
 
 
 def _changes(before: Layout, after: Layout, place: Place) -> set[tuple[int, int]]:

@@ -63,6 +63,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "不应剪枝, 但 {space} 从 {old} 变为 {new} 行",
         "not to be pruned, but {space} went from {old} to {new} rows",
     ),
+    "why_group_gone": ("不应剪枝, 但 {group} 已不在", "not to be pruned, but {group} is gone"),
     "why_untouched_layers": ("{n} 层未改动", "{n} layer(s) as in the original"),
     "why_not_cut": ("应剪枝, 但 {group} 未变", "to be pruned, but {group} is as it was"),
     "why_share": (
