@@ -25,7 +25,7 @@ from prunescope.checkpoint.torch_module import is_module, named_modules, named_t
 from prunescope.checkpoint.torch_storage import Place, StorageId
 from prunescope.checkpoint.torch_tensor import is_tensor, located, stored
 from prunescope.checkpoint.types import Contents, TensorInfo
-from prunescope.checkpoint.wrapper_names import without_wrappers
+from prunescope.checkpoint.wrapper_names import WRAPPERS, without_wrappers
 from prunescope.errors import CheckpointError
 
 # The model itself before its moving average, which timm, BasicSR and others keep beside it.
@@ -76,7 +76,7 @@ def contents(root: Any, locate: Locate, file: File) -> Contents:
         raise CheckpointError(file, f"over {MAX_TENSORS} tensors")
     names, wrappers = without_wrappers(list(values), file)
     if wrappers:
-        metadata["prunescope.wrappers"] = " ".join(wrappers)
+        metadata[WRAPPERS] = " ".join(wrappers)
     tensors = _tensors(zip(names, values.values(), strict=True), locate, file)
     return Contents(tensors, metadata, config)
 

@@ -23,6 +23,7 @@ from prunescope.architecture.block_configs import NEMOTRON
 from prunescope.architecture.head_counts import takes_heads
 from prunescope.architecture.tables import form_of
 from prunescope.architecture.unstacked import STACKED
+from prunescope.checkpoint.wrapper_names import WRAPPERS
 
 # What transformers looks for in a folder (transformers/utils/__init__.py, WEIGHTS_NAME …).
 _FILES = (
@@ -158,8 +159,8 @@ def _hugging_face(after: Layout, uneven: list[Finding]) -> Iterator[Finding]:
         yield finding("warn", "pickled_module", cls=checkpoint.metadata[PICKLED])
     elif checkpoint.metadata.get("prunescope.key"):
         yield finding("warn", "nested", key=checkpoint.metadata["prunescope.key"])
-    if checkpoint.metadata.get("prunescope.wrappers"):
-        wrappers = checkpoint.metadata["prunescope.wrappers"]
+    if checkpoint.metadata.get(WRAPPERS):
+        wrappers = checkpoint.metadata[WRAPPERS]
         yield finding("warn", "wrapped", wrappers=wrappers)
     if checkpoint.format == "torch distributed":
         yield finding("warn", "distributed")
