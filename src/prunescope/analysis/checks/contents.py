@@ -117,6 +117,9 @@ def _tied(after: Model, before: Model | None) -> Iterator[Finding]:
         yield finding("skip", "no_embedding" if config else "no_config")
         return
     is_tied = config.get("tie_word_embeddings", after.family.tied) is True
+    if head is None and Role.CLASSIFIER in after.outside:
+        # A model that judges texts has no need of one.
+        return
     if head is None:
         verdict: Verdict = "pass" if is_tied else "fail"
         yield finding(verdict, "head_tied" if is_tied else "head_missing")
