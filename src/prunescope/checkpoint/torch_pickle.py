@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from prunescope.checkpoint.pickle_values import Call, Dict
@@ -47,6 +48,8 @@ KEYS = (
 _KEYS = frozenset(KEYS)
 MAX_NESTING = 3
 MAX_TENSORS = 150_000
+# Of keys that are none of these.
+_MOST_NAMED = 3
 Locate = Callable[[StorageId, str], Place]
 
 
@@ -62,7 +65,7 @@ def contents(root: Any, locate: Locate, file: File) -> Contents:
     chosen = _chosen(root, (), set())
     if chosen is None:
         kind = "holds no state dict: no tensor at its top level, nor under any of"
-        raise CheckpointError(file, f"{kind} {', '.join(KEYS)}")
+        raise CheckpointError(file, f"{kind} {', '.join(KEYS)}{_elsewhere(root)}")
     path, model = chosen
     metadata = {"prunescope.key": ".".join(path)} if path else {}
     config: dict[str, Any] = {}
@@ -104,6 +107,15 @@ def _chosen(
         return path, value
     barren.add(id(value))
     return None
+
+
+def _elsewhere(root: Any) -> str:
+    """What to do where `root` has models under keys of its own."""
+    pairs = root.pairs if isinstance(root, (Dict, Call)) else ()
+    barren: set[int] = set()
+    held = (key for key, value in pairs if isinstance(key, str) and _chosen(value, (), barren))
+    keys = [repr(key) for key in islice(held, _MOST_NAMED)]
+    return f"; save by itself what lies under {' or '.join(keys)}" if keys else ""
 
 
 def _tensors(
