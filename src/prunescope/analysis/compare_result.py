@@ -136,9 +136,18 @@ class Comparison(Tabular):
         return tuple(m for layer in self.layers for m in layer.modules if m.role is role)
 
     def verdicts(self) -> tuple[RoleVerdict, ...]:
-        """One verdict for each projection: of the seven in their order, then the others."""
-        roles = tabled(m.role for layer in self.layers for m in layer.modules)
+        """One verdict for each projection: of the seven in their order, then the others.
+
+        Of modules that no table knows vectors are taken for norms, and have none.
+        """
+        modules = [m for layer in self.layers for m in layer.modules]
+        matrices = {m.role for m in modules if _is_matrix(m)}
+        roles = tabled(m.role for m in modules if not m.role.is_own or m.role in matrices)
         return tuple(_verdict(role, self.projections(role)) for role in roles)
+
+
+def _is_matrix(module: ModuleComparison) -> bool:
+    return any(len(shape or ()) > 1 for shape in (module.original_shape, module.pruned_shape))
 
 
 def _row(module: ModuleComparison) -> tuple[object, ...]:
