@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,16 @@ from transformers import (
     GPT2ForSequenceClassification,
     LlamaConfig,
     LlamaForSequenceClassification,
+    PreTrainedModel,
     Qwen2Config,
     Qwen2ForTokenClassification,
 )
 
+from prunescope.analysis.trace.run import trace
 from prunescope.analysis.verify import verify
 from prunescope.architecture import Role, describe
 from prunescope.checkpoint import open_checkpoint
+from tests.support.families import family_network
 from tests.support.tiny import SHAPE
 
 ALIKE = {key: SHAPE[key] for key in SHAPE if key != "head_dim"} | {"hidden_size": 32}
@@ -43,6 +47,25 @@ def test_a_classifier_is_read_and_lacks_no_output_head(tmp_path: Path, family: s
     bias = {"score.bias": (2,)} if family == "qwen2" else {}
     assert found == {"score.weight": (2, hidden)} | bias
     assert not verify(open_checkpoint(tmp_path)).failed
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (NETWORKS["llama"], "score.weight"),
+        (lambda: family_network("qwen2_moe"), "mlp.shared_expert_gate.weight"),
+    ],
+)
+def test_an_axis_of_no_space_has_no_units_to_trace(
+    tmp_path: Path, make: Callable[[], PreTrainedModel], name: str
+) -> None:
+    make().save_pretrained(tmp_path)
+    found = trace(open_checkpoint(tmp_path), open_checkpoint(tmp_path))
+    assert "_" not in {space for layer in (found, *found.layers) for space in layer.spaces}
+    # It is compared all the same.
+    members = [member for layer in (found, *found.layers) for member in layer.others]
+    assert all(member.identical for member in members)
+    assert any(member.tensor.endswith(name) for member in members)
 
 
 def test_a_value_head_of_trl_is_read(tmp_path: Path) -> None:

@@ -32,12 +32,6 @@ _TABLES = Path(__file__).with_name("families")
 # A stranger's word becomes a file's name.
 _TYPE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 ENGINES = ("transformers", "vllm", "llama.cpp")
-# What transformers' classes for a task, and TRL's for rewards, put on top of any family's model.
-_TASKS = {
-    f"{name}.{part}": ["CLASSIFIER", "labels", "hidden"][: 3 if part == "weight" else 2]
-    for name in ("score", "qa_outputs", "v_head.summary")
-    for part in ("weight", "bias")
-}
 # Sections that a type which departs from another does not take over.
 _OWN = ("names", "llama.cpp")
 
@@ -88,19 +82,16 @@ def load_family(name: str, variant: int | None = None) -> Family:
     table = _merged(name)
     if variant is not None:
         table = _merge(table, table["variants"][variant])
-    spaces = {key: _space(key, entry) for key, entry in table["spaces"].items()}
-    spaces.setdefault("labels", _space("labels", {}))
-    optional = _TASKS | table.get("optional_model", {})
     return Family(
         name=table.get("form_of", name),
-        spaces=spaces,
+        spaces={key: _space(key, entry) for key, entry in table["spaces"].items()},
         groups={
             key: GroupSpec(tuple(entry["spaces"]), Role[entry["root"]])
             for key, entry in table.get("groups", {}).items()
         },
-        model=_roles(table["model"]) | _roles(optional),
+        model=_roles(table["model"]) | _roles(table.get("optional_model", {})),
         stacks=_stacks(table),
-        optional_model=frozenset(optional),
+        optional_model=frozenset(table.get("optional_model", {})),
         gguf=_gguf_names(table["gguf"]) if "gguf" in table else None,
         written=table.get("llama.cpp"),
         names={key: _other_names(entry) for key, entry in table.get("names", {}).items()},
