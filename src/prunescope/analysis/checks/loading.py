@@ -13,7 +13,7 @@ computes, `llama_cpp_fit` and `llama_cpp_config` know.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from prunescope.analysis.axes import Layout, stated_kinds, stated_of, whole
 from prunescope.analysis.checks.check import Check, Finding, finding, judged
@@ -69,13 +69,18 @@ def loading_checks(after: Layout, checks: Sequence[Check]) -> tuple[Check, ...]:
             "llama.cpp",
             _built(after, "llama.cpp")
             or [
-                *(_names(after) or llama_cpp_findings(after, uneven, linear)),
+                *_unbroken(_names(after) or llama_cpp_findings(after, uneven, linear), broken),
                 *_stacked(after),
                 *broken,
                 *linear,
             ],
         ),
     )
+
+
+def _unbroken(findings: Iterable[Finding], broken: list[Finding]) -> list[Finding]:
+    """`findings` without a word that all is well, where it is not."""
+    return [one for one in findings if not broken or one.verdict != "pass"]
 
 
 def _engine(name: str, findings: list[Finding]) -> Check:
