@@ -24,6 +24,10 @@ COLUMNS = (
 )
 
 
+# Whose rows are tokens.
+VOCABULARY = (Role.EMBEDDING, Role.HEAD)
+
+
 @dataclass(frozen=True, slots=True)
 class ModuleComparison:
     """One module of one layer before and after.
@@ -130,6 +134,13 @@ class Comparison(Tabular):
         heads = (m for m in self.outside if m.role is Role.HEAD)
         counts = next((m.parameters for m in heads), Counts(0, 0))
         return counts if (counts.original == 0) != (counts.pruned == 0) else None
+
+    @property
+    def tokens_added(self) -> tuple[int, int] | None:
+        """Tokens of the original and of the pruned model, where that has more; None elsewhere."""
+        shapes = ((m.original_shape, m.pruned_shape) for m in self.outside if m.role in VOCABULARY)
+        counts = ((old[0], new[0]) for old, new in shapes if old and new)
+        return next(((old, new) for old, new in counts if new > old), None)
 
     def projections(self, role: Role) -> tuple[ModuleComparison, ...]:
         """The modules of `role`, by layer."""
