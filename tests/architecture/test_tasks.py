@@ -17,8 +17,10 @@ from transformers import (
     Qwen2ForTokenClassification,
 )
 
+from prunescope.analysis.cost import cost
 from prunescope.analysis.trace.run import trace
 from prunescope.analysis.verify import verify
+from prunescope.analysis.workload import Workload
 from prunescope.architecture import Role, describe
 from prunescope.checkpoint import open_checkpoint
 from tests.support.families import family_network
@@ -47,6 +49,9 @@ def test_a_classifier_is_read_and_lacks_no_output_head(tmp_path: Path, family: s
     bias = {"score.bias": (2,)} if family == "qwen2" else {}
     assert found == {"score.weight": (2, hidden)} | bias
     assert not verify(open_checkpoint(tmp_path)).failed
+    # No logits of the vocabulary are made, whether config.json ties the embedding to a head or not.
+    price = cost(open_checkpoint(tmp_path), Workload(8, 1))
+    assert price.prefill.flops_per_token == price.decode.flops_per_token
 
 
 @pytest.mark.parametrize(
