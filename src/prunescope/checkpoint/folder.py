@@ -8,7 +8,7 @@ from contextlib import suppress
 from prunescope.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from prunescope.checkpoint.jsonfile import read_object
 from prunescope.checkpoint.numbered import check_numbers
-from prunescope.checkpoint.storage import File, Folder
+from prunescope.checkpoint.storage import File, Folder, LocalFolder
 from prunescope.errors import CheckpointError, NoWeights
 
 INDEX_SUFFIX = ".index.json"
@@ -116,15 +116,16 @@ def find_weights(folder: Folder) -> tuple[dict[str, File], dict[str, str]]:
 
 def _place_below(folder: Folder) -> str:
     """Which folder in it was meant, if one has weights: of a training, or of the hub's cache."""
-    if folder.local is None:
+    # A hub's folder asks here for its weights before it tells whether it is local.
+    if not isinstance(folder, LocalFolder):
         return ""
     with suppress(OSError):
-        for place in (folder.local, folder.local / _SNAPSHOTS):
+        for place in (folder.path, folder.path / _SNAPSHOTS):
             if place.is_dir():
                 below = sorted(entry for entry in place.iterdir() if entry.is_dir())
                 for entry in below[:_MOST_BELOW]:
                     if any(_is_weights(file.name) for file in entry.iterdir()):
-                        return f"; name {entry.relative_to(folder.local)} in it"
+                        return f"; name {entry.relative_to(folder.path)} in it"
     return ""
 
 
