@@ -30,7 +30,9 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# First on a second device that torch is told of: tests/support/far_device.py.
 test: lint
+	PRUNESCOPE_TEST_DEVICE=far OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 tests/devices
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadgroup
 
 # What other people's engines make of our files; llama.cpp compiles for some minutes. vLLM pins other

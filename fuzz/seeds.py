@@ -7,8 +7,10 @@ import pickle
 from io import BytesIO
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import save
+from tests.support.torchao import made
 
 STATE = {
     "model.layers.0.mlp.up_proj.weight": torch.arange(6.0).reshape(2, 3),
@@ -57,7 +59,17 @@ def _values() -> list[object]:
 
 
 def _torch_zip() -> list[bytes]:
-    return [_saved(value) for value in _values()]
+    with pytest.MonkeyPatch.context() as patch:
+        shape = (2, 4)
+        packed = made(
+            patch,
+            "torchao.quantization.Int8Tensor",
+            shape,
+            qdata=torch.zeros(shape, dtype=torch.int8),
+            scale=torch.ones(2, 1),
+            block_size=[1, 4],
+        )
+        return [_saved(value) for value in (*_values(), {"weight": packed})]
 
 
 def _torch_legacy() -> list[bytes]:

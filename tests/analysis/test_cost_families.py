@@ -37,6 +37,7 @@ CONFIGS: dict[str, hf.PretrainedConfig] = {
     "mixtral": hf.MixtralConfig(**SIZES, num_local_experts=8, num_experts_per_tok=2),
     "qwen2_moe": hf.Qwen2MoeConfig(**SIZES, **EXPERTS, shared_expert_intermediate_size=80),
     "qwen3_moe": hf.Qwen3MoeConfig(**SIZES, **EXPERTS, head_dim=32, mlp_only_layers=[0]),
+    "gpt_oss": hf.GptOssConfig(**SIZES, head_dim=32, num_local_experts=8, num_experts_per_tok=2),
 }
 
 

@@ -47,6 +47,7 @@ LENGTHS: dict[str, dict[str, int]] = {
     "qwen2_moe": _WIDE | _EXPERTS | {"shared_channels": 48},
     "qwen3_moe": _WIDE | _EXPERTS,
     "llama4": _WIDE | {"channels": 72, "experts": 6, "expert_channels": 56},
+    "gpt_oss": _WIDE | {"sinks": 4, "experts": 6, "expert_channels": 56},
     "mamba": _SHARED | _MAMBA,
     "jamba": _NARROW | _MAMBA | {"experts": 6, "expert_channels": 56},
     "t5": _T5,

@@ -26,6 +26,7 @@ CASES: dict[str, dict[str, Any]] = {
     "gemma3": {},
     "gemma3, another pattern": {"sliding_window_pattern": 3},
     "cohere2": {},
+    "gpt_oss": {},
     "qwen2": {"use_sliding_window": True, "max_window_layers": 5},
     "qwen2, from the 28th of seven": {"use_sliding_window": True},
     "qwen3": {"max_window_layers": 0},
@@ -84,7 +85,7 @@ def test_layers_that_are_left_keep_their_kinds(tmp_path: Path, case: str) -> Non
 
 @pytest.mark.parametrize(
     "case",
-    ["mistral", "mixtral", "gemma2", "gemma3", "cohere2", "phi3", "starcoder2", "qwen2",
+    ["mistral", "mixtral", "gemma2", "gemma3", "cohere2", "gpt_oss", "phi3", "starcoder2", "qwen2",
      "qwen2, used", "qwen3, used", "qwen3_moe, used"],
 )  # fmt: skip
 @pytest.mark.parametrize("is_null", [False, True])

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers.integrations.bitnet import pack_weights
 from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
-from prunescope.checkpoint import Checkpoint, open_checkpoint
+from prunescope.checkpoint import open_checkpoint
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import CheckpointError
 from tests.support.quantised import (
+    agree,
     awq,
     by_bitsandbytes,
     by_compressed_tensors,
@@ -31,26 +31,6 @@ from tests.support.tiny import edit_json
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return original(tmp_path_factory.mktemp("source") / "original")
-
-
-def agree(source: Path, folder: Path, dtype: str) -> Checkpoint:
-    """The quantised model in `folder`, once its shapes and bytes are those they should be."""
-    expected, found = open_checkpoint(source), open_checkpoint(folder)
-    assert {n: t.shape for n, t in found.tensors.items()} == {
-        n: t.shape for n, t in expected.tensors.items()
-    }
-    assert found.parameters == expected.parameters
-    projections = sum(t.parameters for n, t in expected.tensors.items() if "_proj." in n)
-    assert found.dtypes == {dtype: projections, "BF16": expected.parameters - projections}
-    # Every byte of the file belongs to a tensor, and each to one.
-    data = 0
-    with safe_open(folder / "model.safetensors", "pt") as stored:
-        for name in stored.keys():  # noqa: SIM118
-            tensor = stored.get_tensor(name)
-            data += tensor.nbytes
-    assert found.nbytes == data
-    assert found.bits_per_weight == 8 * data / expected.parameters
-    return found
 
 
 BNB = {

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.scripts import environment, run_script
 from tests.support.sparse import LlamaShape, llama_shapes, write_model
+from tests.support.tiny import tiny_tokenizer
 from tests.support.verify import pruned_pair, spoilt
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -38,6 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # As many rows of k as of q: one query head and one KV head fewer.
     cut = llama_shapes(SMALL, range(1, 4), q_rows=2, kv_rows=2, channels=3)
     write_model(folder / "mispaired", SMALL, cut)
+    tiny_tokenizer().save_pretrained(folder / "mispaired")
     return folder
 
 

@@ -35,7 +35,7 @@ def test_every_command_runs_and_every_loader_computes_the_same(
     # The options' defaults prune layers 3 to 30.
     tiny_folder(tmp_path / "MODEL", num_hidden_layers=32)
     commands = [line.split() for block in blocks("bash") for line in block.splitlines()]
-    assert len(commands) == 7
+    assert len(commands) == 8
     for program, *arguments in commands:
         assert program == "prunescope"
         with pytest.raises(SystemExit) as ended:

@@ -94,14 +94,10 @@ def test_what_torch_keeps_of_an_earlier_model_is_free(monkeypatch: pytest.Monkey
     assert free_memory("cuda") == 24 << 30
 
 
-@pytest.mark.parametrize("kind", ["cuda", "mps"])
-def test_a_device_that_only_takes_orders_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    waited: list[float] = []
-    monkeypatch.setattr(
-        getattr(torch, kind), "synchronize", lambda *_: waited.append(time.perf_counter())
-    )
-    now = speed_room._now(SimpleNamespace(device=torch.device(kind)))
-    assert len(waited) == 1
-    assert now >= waited[0]
+def test_a_device_that_only_takes_orders_is_waited_for() -> None:
+    """Whatever device: what was asked for is done when it can be read here."""
+    read: list[float] = []
+    tokens = SimpleNamespace(cpu=lambda: read.append(time.perf_counter()))
+    now = speed_room._now(tokens)
+    assert len(read) == 1
+    assert now >= read[0]

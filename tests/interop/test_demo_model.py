@@ -83,7 +83,7 @@ import os, signal
 from pathlib import Path
 import prunescope.interop.gguf_to_hf as home
 def die(*_): os.kill(os.getpid(), signal.SIGKILL)
-home.read_tensors = die
+home.write_safetensors = die
 from prunescope.interop.demo_model import make_demo_model
 make_demo_model(Path({str(target)!r}))
 """
@@ -176,7 +176,7 @@ def test_a_newer_converter_does_not_take_an_older_ones_work_for_its_own(
     quick: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_demo_model(quick / "demo")
-    monkeypatch.setattr(demo_model, "CONVERTER", 2)
+    monkeypatch.setattr(demo_model, "CONVERTER", demo_model.CONVERTER + 1)
     with pytest.raises(PrunescopeError, match="another version; delete it"):
         make_demo_model(quick / "demo")
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -19,35 +19,15 @@ from safetensors import safe_open
 from prunescope.analysis.trace.decoding import quantised
 from prunescope.checkpoint import open_checkpoint
 from prunescope.checkpoint.weights import WeightMap
-from prunescope.errors import ArchitectureError, CheckpointError
+from prunescope.errors import ArchitectureError, CheckpointError, PrunescopeError
 from prunescope.interop.demo_source import find_gguf
-from prunescope.interop.gguf import check_architecture, check_shapes, read_tensors, unpermute
+from prunescope.interop.gguf import held_in
+from prunescope.interop.gguf_family import reading_of
+from prunescope.interop.gguf_to_config import config_of
 from prunescope.interop.gguf_to_hf import convert
-from tests.support.ggufs import (
-    CHANNELS,
-    HEAD_DIM,
-    HEADS,
-    HIDDEN,
-    KV_HEADS,
-    LAYERS,
-    VOCAB,
-    file_of,
-    tensor,
-    tiny_weights,
-    write_gguf,
-)
+from prunescope.interop.gguf_values import unpermute
+from tests.support.ggufs import HEAD_DIM, HEADS, VOCAB, add_tokenizer, tiny_weights, write_gguf
 from tests.support.sparse import SMOLLM2, llama_shapes
-
-CONFIG = {
-    "num_hidden_layers": LAYERS,
-    "hidden_size": HIDDEN,
-    "intermediate_size": CHANNELS,
-    "num_attention_heads": HEADS,
-    "num_key_value_heads": KV_HEADS,
-    "head_dim": HEAD_DIM,
-    "vocab_size": VOCAB,
-    "tie_word_embeddings": False,
-}
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +38,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    return write_gguf(tmp_path / "tiny.gguf", tiny_weights()[0])
+    return write_gguf(tmp_path / "tiny.gguf", tiny_weights()[0], extra=add_tokenizer)
 
 
 # --- the demo model -----------------------------------------------------------------------
@@ -125,7 +105,10 @@ def test_config_is_an_ordinary_one(smollm2: Path, source: Path) -> None:
     reference = transformers.AutoConfig.from_pretrained(
         source.parent, gguf_file=source.name
     ).to_dict()
+    # It has all digits of the float32 that the file holds; ours those that tell it.
+    assert np.float32(reference["rms_norm_eps"]) == np.float32(loaded["rms_norm_eps"])
     ours = {"_name_or_path", "architectures", "dtype", "unk_token_id", "rope_theta"}
+    ours |= {"rms_norm_eps"}
     assert {k: v for k, v in loaded.items() if k not in ours} == {
         k: v for k, v in reference.items() if k not in ours | {"_model_name_or_path"}
     }
@@ -215,6 +198,44 @@ def test_chat_prompt(smollm2: Path, gguf_tokenizer: Any) -> None:
 # --- small files --------------------------------------------------------------------------
 
 
+def weights_of(path: Path) -> dict[str, np.ndarray]:
+    """What is in a file, by transformers' names."""
+    source = open_checkpoint(path)
+    reading = reading_of(source)
+    with WeightMap() as weights:
+        found = held_in(source, reading, config_of(source, reading)).values()
+        return {held.name: held.values(weights) for held in found}
+
+
+def refused(path: Path, cause: str, error: type[Exception] = PrunescopeError) -> None:
+    """In one line that names the file, before anything is written."""
+    with pytest.raises(error, match=cause) as caught:
+        convert(path, path.parent)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def keyed(**keys: object) -> Callable[[gguf.GGUFWriter], None]:
+    """What makes a file whole, with keys of `llama.` changed; None removes one."""
+
+    def extra(writer: gguf.GGUFWriter) -> None:
+        add_tokenizer(writer)
+        for name, value in keys.items():
+            key = f"llama.{name.replace('__', '.')}"
+            writer.kv_data[0].pop(key, None)
+            if isinstance(value, str):
+                writer.add_string(key, value)
+            elif isinstance(value, float):
+                writer.add_float32(key, value)
+            elif isinstance(value, list):
+                writer.add_array(key, value)
+            elif value is not None:
+                writer.add_uint64(key, value)
+
+    return extra
+
+
 def test_unpermute_by_hand() -> None:
     # One head of four rows: llama.cpp stores 0, 2, 1, 3; two heads: each on its own.
     assert unpermute(np.array([[0], [2], [1], [3]], np.float32), 1)[:, 0].tolist() == [0, 1, 2, 3]
@@ -224,115 +245,165 @@ def test_unpermute_by_hand() -> None:
 
 def test_kv_heads_have_a_permutation_of_their_own(tiny: Path) -> None:
     expected = tiny_weights()[1]
-    checkpoint = open_checkpoint(tiny)
-    found = read_tensors(checkpoint)
+    found = weights_of(tiny)
     assert set(found) == set(expected)
     for name, values in expected.items():
         assert found[name].dtype == np.float32
         assert found[name].flags.c_contiguous
         assert np.array_equal(found[name], values), name
-    check_shapes(checkpoint, found, CONFIG)
 
 
 @pytest.mark.parametrize("kind", ["F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_1"])
 def test_types_are_dequantised_as_gguf_does(tmp_path: Path, kind: str) -> None:
-    stored = {name: w for name, w in tiny_weights()[0].items() if "blk.0.ffn" in name}
-    code = gguf.GGMLQuantizationType[kind]
-    found = read_tensors(open_checkpoint(write_gguf(tmp_path / "t.gguf", stored, kind=code)))
+    stored, code = tiny_weights()[0], gguf.GGMLQuantizationType[kind]
+    path = write_gguf(tmp_path / "t.gguf", stored, kind=code, extra=add_tokenizer)
     values = stored["blk.0.ffn_up.weight"]
     expected = gguf.dequantize(gguf.quantize(values, code), code)
-    assert np.array_equal(found["model.layers.0.mlp.up_proj.weight"], expected)
+    assert np.array_equal(weights_of(path)["model.layers.0.mlp.up_proj.weight"], expected)
     assert not np.array_equal(expected, values)
 
 
-def test_progress_counts_tensors_and_files(source: Path) -> None:
-    checkpoint = open_checkpoint(source)
-    small = replace(checkpoint, tensors=dict(list(checkpoint.tensors.items())[1:4]))
-    ticks: Iterator[int] = iter(range(99))
-    read_tensors(small, lambda: next(ticks) and None)
-    assert next(ticks) == 3
+def test_progress_counts_tensors_and_files(tiny: Path, tmp_path: Path) -> None:
+    counted: list[int] = []
+
+    @contextmanager
+    def progress(steps: int) -> Iterator[Callable[[], None]]:
+        counted.append(steps)
+        yield lambda: counted.append(1)
+
+    (tmp_path / "out").mkdir()
+    convert(tiny, tmp_path / "out", progress)
+    # 21 tensors, the configs, and the tokenizer.
+    assert counted[0] == 23 == sum(counted[1:])
+
+
+def test_a_config_beside_the_file_has_no_say(tiny: Path, tmp_path: Path) -> None:
+    other = {"num_attention_heads": 8, "head_dim": 8, "rms_norm_eps": 0.5, "model_type": "deci"}
+    (tmp_path / "config.json").write_text(json.dumps(other))
+    (tmp_path / "out").mkdir()
+    convert(tiny, tmp_path / "out")
+    written = json.loads((tmp_path / "out" / "config.json").read_text())
+    wanted = {"num_attention_heads": HEADS, "head_dim": HEAD_DIM, "rms_norm_eps": 1e-5}
+    assert wanted.items() <= written.items()
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "mistral\n\x1b[31m"])
 def test_another_architecture_is_refused_in_one_line(tmp_path: Path, architecture: str) -> None:
     path = write_gguf(tmp_path / "other.gguf", tiny_weights()[0], architecture)
-    with pytest.raises(ArchitectureError, match="only llama and deci are supported") as caught:
-        convert(path, tmp_path)
-    assert "\n" not in str(caught.value)
-    assert [file.name for file in tmp_path.iterdir()] == ["other.gguf"]
+    refused(path, "only deci, gemma2, llama, .* and qwen3moe are supported", ArchitectureError)
 
 
-def test_rope_scaling_is_refused_rather_than_dropped(tmp_path: Path) -> None:
-    def scaled(writer: gguf.GGUFWriter) -> None:
-        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+def test_without_a_tokenizer_it_is_refused(tmp_path: Path) -> None:
+    def without(writer: gguf.GGUFWriter) -> None:
+        writer.add_layer_norm_rms_eps(1e-5)
 
-    checkpoint = open_checkpoint(write_gguf(tmp_path / "t.gguf", tiny_weights()[0], extra=scaled))
-    with pytest.raises(ArchitectureError, match="RoPE scaling"):
-        check_architecture(checkpoint)
-
-
-def test_without_a_tokenizer_it_is_refused(tiny: Path, tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "tiny.gguf", tiny_weights()[0], extra=without)
     folder = tmp_path / "out"
     folder.mkdir()
     with pytest.raises(CheckpointError, match="tokenizer") as caught:
-        convert(tiny, folder)
+        convert(path, folder)
     assert "\n" not in str(caught.value)
     assert not (folder / "model.safetensors").exists()
 
 
-@pytest.mark.parametrize("name", ["blk.0.ffn_gate_exps.weight", "rope_freq.weight", "blk.x.a"])
+@pytest.mark.parametrize(
+    "name", ["blk.0.ffn_gate_exps.weight", "rope_freq.weight", "blk.x.a", "blk.7.attn_q.weight"]
+)
 def test_a_tensor_without_a_place_is_refused(tmp_path: Path, name: str) -> None:
-    path = write_gguf(tmp_path / "t.gguf", {name: np.zeros((2, 32), np.float32)})
-    with pytest.raises(CheckpointError, match="no place for the GGUF tensor"):
-        read_tensors(open_checkpoint(path))
+    stored = tiny_weights()[0] | {name: np.zeros((2, 32), np.float32)}
+    path = write_gguf(tmp_path / "t.gguf", stored, extra=add_tokenizer)
+    refused(path, f"a llama of 2 layers has no place for the GGUF tensor '{name}'")
 
 
-def test_rows_that_are_no_whole_heads_are_refused(tmp_path: Path) -> None:
-    path = write_gguf(tmp_path / "t.gguf", {"blk.0.attn_q.weight": np.zeros((7, 32), np.float32)})
-    with pytest.raises(CheckpointError, match="7 rows for 4 heads"):
-        read_tensors(open_checkpoint(path))
+def test_frequencies_that_an_old_file_has_are_left_out(tmp_path: Path) -> None:
+    stored, expected = tiny_weights()
+    stored["blk.1.attn_rot_embd.weight"] = np.ones(8, np.float32)
+    path = write_gguf(tmp_path / "t.gguf", stored, extra=add_tokenizer)
+    assert weights_of(path).keys() == expected.keys()
 
 
 @pytest.mark.parametrize(
-    ("change", "cause"),
+    ("name", "cause"),
     [
-        ({"num_hidden_layers": 3}, "too few for 3 layers"),
-        ({"num_hidden_layers": 1}, "'model.layers.1.* is one too many"),
-        ({"num_hidden_layers": 1 << 40}, "too few"),
-        ({"hidden_size": 32}, r"is \[40, 64\], its config says \[40, 32\]"),
-        ({"tie_word_embeddings": True}, "'lm_head.weight' is one too many"),
-        ({"head_dim": None}, "head_dim is None"),
-        ({"vocab_size": 0}, "vocab_size is 0"),
+        ("blk.1.attn_norm.weight", "tensor 'blk.1.attn_norm.weight' is missing"),
+        ("output_norm.weight", "tensor 'output_norm.weight' is missing"),
+        ("token_embd.weight", "has no token embedding"),
     ],
 )
-def test_tensors_and_config_must_agree(tiny: Path, change: dict[str, Any], cause: str) -> None:
-    checkpoint = open_checkpoint(tiny)
-    with pytest.raises(CheckpointError, match=cause):
-        check_shapes(checkpoint, read_tensors(checkpoint), CONFIG | change)
+def test_a_tensor_that_is_missing_is_named(tmp_path: Path, name: str, cause: str) -> None:
+    stored = {key: values for key, values in tiny_weights()[0].items() if key != name}
+    refused(write_gguf(tmp_path / "t.gguf", stored, extra=add_tokenizer), cause)
+
+
+@pytest.mark.parametrize(
+    ("keys", "cause"),
+    [
+        ({"block_count": 3}, "tensor 'blk.2.attn_q.weight' is missing"),
+        ({"block_count": 1}, "a llama of 1 layers has no place for the GGUF tensor 'blk.1"),
+        ({"block_count": 1 << 31}, "21 tensors are too few for 2147483648 layers"),
+        ({"block_count": 1 << 40}, "key llama.block_count is '1099511627776', a number above 0"),
+        ({"block_count": 0}, "llama.block_count is '0'"),
+        ({"block_count": None}, "llama.block_count is not there"),
+        ({"context_length": None}, "llama.context_length is not there"),
+        ({"context_length": "many"}, "llama.context_length is 'many'"),
+        ({"attention__head_count": None}, "llama.attention.head_count is not there"),
+        ({"attention__layer_norm_rms_epsilon": None}, "layer_norm_rms_epsilon is not there"),
+        ({"attention__layer_norm_rms_epsilon": float("nan")}, "rms_epsilon is 'nan'"),
+        ({"rope__freq_base": -1.0}, "llama.rope.freq_base is '-1.0'"),
+        (
+            {"embedding_length": 32, "attention__key_length": 16},
+            r"'token_embd.weight' is \[40, 64\], its keys say \[40, 32\]",
+        ),
+        (
+            {"attention__head_count": 6, "attention__key_length": 16},
+            r"'blk.0.attn_q.weight' is \[64, 64\], its keys say \[96, 64\]",
+        ),
+        (
+            {"attention__key_length": 8, "rope__dimension_count": None},
+            r"'blk.0.attn_q.weight' is \[64, 64\], its keys say \[32, 64\]",
+        ),
+        ({"attention__key_length": 32}, "16 of a head's 32 rows are rotated, which a llama cannot"),
+        ({"attention__key_length": 15}, "heads of 15 rows, an odd number"),
+        ({"attention__value_length": 8}, "keys of 16 rows a head and values of 8"),
+    ],
+    ids=str,
+)
+def test_tensors_and_keys_must_agree(tmp_path: Path, keys: dict[str, object], cause: str) -> None:
+    path = tmp_path / "t.gguf"
+    refused(write_gguf(path, tiny_weights()[0], extra=keyed(**keys)), cause)
+
+
+def test_a_special_token_must_be_one(tmp_path: Path) -> None:
+    def other(writer: gguf.GGUFWriter) -> None:
+        add_tokenizer(writer)
+        writer.add_pad_token_id(VOCAB)
+
+    path = write_gguf(tmp_path / "t.gguf", tiny_weights()[0], extra=other)
+    refused(path, "tokenizer.ggml.padding_token_id 40 is none of its 40 tokens")
+
+
+def test_layers_that_differ_are_no_llama(tmp_path: Path) -> None:
+    path, extra = tmp_path / "t.gguf", keyed(feed_forward_length=[96, 48])
+    write_gguf(path, tiny_weights()[0], extra=extra)
+    refused(path, "layers differ, and no 'deci'", ArchitectureError)
 
 
 def test_a_type_that_the_installed_library_does_not_know(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "t.gguf"
-    # Q8_0 (8): blocks of 32 in 34 bytes.
-    path.write_bytes(
-        file_of(tensors=tensor("output_norm.weight", (32,), 8), count=1, data=bytes(34))
-    )
+    kind = gguf.GGMLQuantizationType.Q8_0
+    path = write_gguf(tmp_path / "t.gguf", tiny_weights()[0], kind=kind, extra=add_tokenizer)
     monkeypatch.setattr(gguf, "GGMLQuantizationType", IntEnum("Older", {"F32": 0}))
-    checkpoint = open_checkpoint(path)
-    cause = "'output_norm.weight': Q8_0 is newer than the installed gguf$"
-    with pytest.raises(CheckpointError, match=cause):
-        read_tensors(checkpoint)
+    cause = "'token_embd.weight': Q8_0 is newer than the installed gguf$"
+    refused(path, cause)
+    tensor = open_checkpoint(path).tensors["token_embd.weight"]
     with WeightMap() as weights, pytest.raises(CheckpointError, match=cause):
-        quantised(weights, checkpoint.tensors["output_norm.weight"], {})
+        quantised(weights, tensor, {})
 
 
 def test_a_type_that_cannot_be_dequantised(tmp_path: Path) -> None:
-    path = tmp_path / "t.gguf"
-    # I64 (27): a known type, but no weight.
-    path.write_bytes(
-        file_of(tensors=tensor("output_norm.weight", (2,), 27), count=1, data=bytes(16))
-    )
+    # I64: a known type, but no weight.
+    stored = tiny_weights()[0] | {"output_norm.weight": np.ones(64, np.int64)}
+    path = write_gguf(tmp_path / "t.gguf", stored, extra=add_tokenizer)
     with pytest.raises(CheckpointError, match=r"'output_norm.weight': .*I64"):
-        read_tensors(open_checkpoint(path))
+        weights_of(path)

@@ -23,7 +23,7 @@ from prunescope.pruning.resolving import resolve
 from prunescope.pruning.run import replay
 from tests.support.families import MODELS, family_folder
 from tests.support.pruning import described, edit_weights, few_words, plan, prune_tiny, without
-from tests.support.tiny import edit_json
+from tests.support.tiny import edit_json, tiny_tokenizer
 
 IDS = torch.arange(3, 20)[None]
 COLUMNS = {"heads": "self_attn.o_proj.weight", "expert_channels": "mlp.experts.down_proj"}
@@ -41,6 +41,7 @@ def stored(name: str, folder: Path) -> Path:
     network.config.mlp_only_layers = []
     torch.manual_seed(0)
     type(network)(network.config).save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
     return folder
 
 

@@ -10,6 +10,8 @@ import torch
 import transformers as hf
 from transformers import PreTrainedModel
 
+from tests.support.tiny import tiny_tokenizer
+
 # No two lengths are equal, so that a label on the wrong axis cannot pass.
 _COMMON: dict[str, Any] = {
     "vocab_size": 40,
@@ -141,6 +143,9 @@ MODELS: dict[str, Callable[[], PreTrainedModel]] = {
         hf.Qwen3MoeConfig(**_GQA, **_EXPERTS, mlp_only_layers=[1])
     ),
     "llama4": _llama4,
+    "gpt_oss": lambda: hf.GptOssForCausalLM(
+        hf.GptOssConfig(**_GQA, num_local_experts=6, num_experts_per_tok=2)
+    ),
     "mamba": lambda: hf.MambaForCausalLM(
         hf.MambaConfig(
             vocab_size=40, hidden_size=32, state_size=8, num_hidden_layers=3, conv_kernel=4,
@@ -175,4 +180,5 @@ def family_network(name: str) -> PreTrainedModel:
 
 def family_folder(name: str, folder: Path) -> Path:
     family_network(name).save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
     return folder

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from prunescope.checkpoint import Checkpoint, open_checkpoint
 from tests.support.tiny import edit_json, tiny_network
 
 # Multiples of 64, so that every method's groups and blocks are full.
@@ -22,6 +24,26 @@ def original(folder: Path, **changes: Any) -> Path:
     """The model that the others quantise, in bfloat16."""
     tiny_network(dtype=torch.bfloat16, **SIZES | changes).save_pretrained(folder)
     return folder
+
+
+def agree(source: Path, folder: Path, dtype: str) -> Checkpoint:
+    """The quantised model in `folder`, once its shapes and bytes are those they should be."""
+    expected, found = open_checkpoint(source), open_checkpoint(folder)
+    assert {n: t.shape for n, t in found.tensors.items()} == {
+        n: t.shape for n, t in expected.tensors.items()
+    }
+    assert found.parameters == expected.parameters
+    projections = sum(t.parameters for n, t in expected.tensors.items() if "_proj." in n)
+    assert found.dtypes == {dtype: projections, "BF16": expected.parameters - projections}
+    # Every byte of the file belongs to a tensor, and each to one.
+    data = 0
+    with safe_open(folder / "model.safetensors", "pt") as stored:
+        for name in stored.keys():  # noqa: SIM118
+            tensor = stored.get_tensor(name)
+            data += tensor.nbytes
+    assert found.nbytes == data
+    assert found.bits_per_weight == 8 * data / expected.parameters
+    return found
 
 
 def by_bitsandbytes(source: Path, folder: Path, **settings: Any) -> Path:

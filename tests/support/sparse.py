@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,13 +79,16 @@ def llama_shapes(
     return shapes
 
 
-def write_safetensors(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """A bf16 safetensors file whose data is one hole."""
+def write_safetensors(
+    path: Path, shapes: Mapping[str, tuple[int, ...]], packed: Collection[str] = ()
+) -> None:
+    """A safetensors file whose data is one hole: in bf16, but bytes of those in `packed`."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     position = 0
     for name, shape in shapes.items():
-        end = position + 2 * elements(shape)
-        header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [position, end]}
+        kind, width = ("U8", 1) if name in packed else ("BF16", 2)
+        end = position + width * elements(shape)
+        header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [position, end]}
         position = end
     raw = json.dumps(header).encode()
     raw += b" " * (-len(raw) % 8)

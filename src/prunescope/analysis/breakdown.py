@@ -22,6 +22,8 @@ _ROLES: dict[Role, Component] = {
     Role.EMBEDDING: "embedding",
     Role.HEAD: "head",
     Role.BUFFER: "other",
+    # A number for each head: no norm, though it has one axis.
+    Role.SINKS: "attention",
     **dict.fromkeys(NORMS, "norms"),
 }
 _MATRICES: dict[Role, Component] = {

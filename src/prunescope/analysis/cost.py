@@ -103,7 +103,13 @@ def _head(model: Model) -> Module | None:
 
 
 def _flops(model: Model, module: Module) -> int:
-    flops = sum(2 * t.parameters for t in module.tensors if len(model.roles[t.name].axes) > 1)
+    def is_matrix(tensor: TensorInfo) -> bool:
+        axes = model.roles[tensor.name].axes
+        # Biases of experts that lie stacked have two axes.
+        stacked = module.role in _EXPERTS and axes[:1] == ("experts",)
+        return len(axes) > 1 + stacked
+
+    flops = sum(2 * t.parameters for t in module.tensors if is_matrix(t))
     return round(flops * _share(model, module)) if module.role in _EXPERTS else flops
 
 

@@ -79,5 +79,5 @@ def _objections(found: Layout, fitting: Fit) -> Iterator[str]:
         yield from rope_objections(
             config, takes.rope_factors, rows or 0, rope_base(told), fitting.architecture
         )
-        for name in Names(model, fitting.architecture).lacking(model):
+        for name in Names(model.family, fitting.architecture).lacking(model):
             yield f"llama.cpp's {fitting.architecture} has no place for the tensor {name!r}"

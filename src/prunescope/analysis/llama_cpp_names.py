@@ -1,11 +1,14 @@
-"""What does llama.cpp call the tensors of this model, in the architecture that it is written as?"""
+"""What does llama.cpp call the tensors of a family's models, in the architecture that has them?
+
+Whoever writes such a file and whoever reads one take the names from here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from prunescope.analysis.llama_cpp_fit import table_of, unwanted
-from prunescope.architecture import Model, Role
+from prunescope.architecture import Family, Model, Role
 from prunescope.checkpoint import TensorInfo
 
 # What lies one behind the other in a fused projection.
@@ -13,7 +16,7 @@ _FUSED = {Role.QKV: (Role.Q, Role.K, Role.V), Role.GATE_UP: (Role.GATE, Role.UP)
 
 
 class Names:
-    """Those of one architecture, for the tensors of one model.
+    """Those of one architecture, for the tensors of one family's models.
 
     Attributes:
         permuted: whether rows of queries and keys have Meta's order.
@@ -22,8 +25,8 @@ class Names:
         by_role: role and kind (`weight`, `bias`) of a tensor in a layer → its name.
     """
 
-    def __init__(self, model: Model, architecture: str) -> None:
-        table, told = table_of(model.family, architecture), model.family.llama_cpp
+    def __init__(self, family: Family, architecture: str) -> None:
+        table, told = table_of(family, architecture), family.llama_cpp
         names = table.gguf
         assert names is not None
         assert told is not None
@@ -35,7 +38,7 @@ class Names:
             (table.layer[ours].role, ours.rpartition(".")[2]): theirs
             for ours, theirs in inside.items()
         }
-        others = unwanted(model.family)
+        others = unwanted(family)
         inside = {key: name for key, name in inside.items() if not key.startswith(others)}
         self.inside = inside | dict(told.names)
 

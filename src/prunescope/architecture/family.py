@@ -139,6 +139,8 @@ class Family:
             what files call each part, `*` for the number of an expert.
         prunable: whether each group can be cut: its spaces lie alone or one behind the other on
             their axes, and transformers' own class takes what is left.
+        told_by: how the name of a tensor ends that files have in transformers' layout, and in no
+            other; empty where there is one layout. Files without it are read by their names alone.
         is_generic: whether this is no table's family, but what a file's own names suggest.
     """
 
@@ -159,6 +161,7 @@ class Family:
     engines: tuple[str, ...] = ()
     stacked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     prunable: bool = False
+    told_by: str = ""
     is_generic: bool = False
 
     @cached_property

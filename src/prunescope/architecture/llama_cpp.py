@@ -1,5 +1,7 @@
 """How are a family's models written for llama.cpp? What its table says under `llama.cpp`.
 
+Export goes by it, `verify`, and the way back from a GGUF file.
+
 What each architecture's loader asks for is in llama.cpp's
 src/models/<architecture>.cpp (`load_arch_hparams`, `load_arch_tensors`), what its converter does to
 values in conversion/*.py (https://github.com/ggml-org/llama.cpp).

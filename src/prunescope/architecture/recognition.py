@@ -43,7 +43,9 @@ def recognise(checkpoint: Checkpoint) -> Family:
     types = [checkpoint.config.get("model_type"), config.get("model_type")]
     for model_type in types:
         if isinstance(model_type, str) and has_table(model_type):
-            return family_for(model_type, config)
+            family = family_for(model_type, config)
+            if any(name.endswith(family.told_by) for name in checkpoint.tensors):
+                return family
     if not any(isinstance(model_type, str) and model_type for model_type in types):
         found = _by_names(checkpoint.tensors)
         if found is not None:

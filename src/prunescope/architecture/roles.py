@@ -43,6 +43,7 @@ class Role(Enum):
     Q_A_NORM = "Attention Q-A Norm"
     KV_A_NORM = "Attention KV-A Norm"
     RELATIVE_BIAS = "Attention Relative Bias"
+    SINKS = "Attention Sinks"
     GATE = "MLP Gate Projection"
     UP = "MLP Up Projection"
     DOWN = "MLP Down Projection"
@@ -154,7 +155,7 @@ MATRICES = (
     Role.MTP,
 )
 # What attention is made of, whatever its form, and what a feed-forward block is, experts included.
-ATTENTION = (Role.Q, Role.K, Role.V, Role.O, *_ATTENTION_FORMS, Role.RELATIVE_BIAS)
+ATTENTION = (Role.Q, Role.K, Role.V, Role.O, *_ATTENTION_FORMS, Role.RELATIVE_BIAS, Role.SINKS)
 MLP = (Role.GATE, Role.UP, Role.DOWN, *_MLP_FORMS)
 NORMS = tuple(role for role in Role if role.name.endswith("_NORM"))
 # What may stand in a pruned model where the original had a whole block: no growth of it.

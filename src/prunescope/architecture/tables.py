@@ -102,6 +102,7 @@ def load_family(name: str, variant: int | None = None) -> Family:
         unpriced=table.get("unpriced"),
         stacked={key: tuple(names) for key, names in table.get("stacked", {}).items()},
         prunable=table.get("prunable", False),
+        told_by=table.get("told_by", ""),
         engines=tuple(table.get("engines", ENGINES)),
     )
 

@@ -2,9 +2,9 @@
 
 Of a config.json that was written before there was such a key it follows from the type, as
 transformers' configuration_gemma2.py, configuration_gemma3.py, configuration_cohere2.py,
-configuration_qwen2.py and configuration_qwen2_moe.py fill it in; other types have a window in every
-layer, or in none. So does the window's length where config.json has no such key: these and
-configuration_mistral.py have a default, other types none.
+configuration_gpt_oss.py, configuration_qwen2.py and configuration_qwen2_moe.py fill it in; other
+types have a window in every layer, or in none. So does the window's length where config.json has no
+such key: these and configuration_mistral.py have a default, other types none.
 """
 
 from __future__ import annotations
@@ -22,14 +22,18 @@ _QWENS = ("qwen2", "qwen3", "qwen2_moe", "qwen3_moe")
 _FROM = "max_window_layers"
 _QWENS_FROM = 28
 _WINDOWED = ("mistral", "gemma2", "gemma3", "gemma3_text", "cohere2", *_QWENS)
-_USUAL = 4096
+_USUAL = {**dict.fromkeys(_WINDOWED, 4096), "gpt_oss": 128}
+# Where every other layer has one, from the first on.
+_ALTERNATING = ("gemma2", "gpt_oss")
 
 
 def usual_window(config: Mapping[str, Any]) -> int | None:
     """Tokens of the window that goes without saying: None where config.json has the key, null
     included, or the type has none."""
-    is_silent = WINDOW not in config and config.get("model_type") in _WINDOWED
-    return _USUAL if is_silent else None
+    kind = config.get("model_type")
+    if WINDOW in config or not isinstance(kind, str):
+        return None
+    return _USUAL.get(kind)
 
 
 def slides(config: Mapping[str, Any], place: int) -> bool:
@@ -45,7 +49,7 @@ def slides(config: Mapping[str, Any], place: int) -> bool:
     kinds = config.get(LAYER_TYPES)
     if isinstance(kinds, list) and place < len(kinds):
         return bool(kinds[place] == SLIDING)
-    if kind == "gemma2":
+    if kind in _ALTERNATING:
         return place % 2 == 0
     if kind in _PATTERNS:
         stated = config.get(_PATTERN)

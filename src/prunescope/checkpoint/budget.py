@@ -17,6 +17,8 @@ from prunescope.errors import CheckpointError
 MAX_TOGETHER = 150 << 20
 # A TensorInfo with its shape, numbers and place in a dict, as CPython 3.10 to 3.14 hold them.
 _TENSOR, _AXIS, _NOTE = 360, 40, 160
+# A part has a name of its own, and axes.
+_PART = 300
 
 
 @dataclass
@@ -33,6 +35,7 @@ class Budget:
         """
         tensors, notes = contents.tensors, contents.metadata
         self.left -= sum(map(sys.getsizeof, tensors)) + _TENSOR * len(tensors)
+        self.left -= (_TENSOR + _PART) * sum(len(tensor.parts) for tensor in tensors.values())
         self.left -= _AXIS * sum(len(tensor.shape) for tensor in tensors.values())
         self.left -= sum(map(sys.getsizeof, notes.values())) + _NOTE * len(notes)
         if self.left < 0:

@@ -79,7 +79,7 @@ def _open(path: str, folder: Folder, name: str | None) -> Checkpoint:
     return Checkpoint(
         path,
         formats[0],
-        _logical(tensors, config),
+        _logical(tensors, config, metadata),
         tuple(files.values()),
         folder,
         metadata,
@@ -104,13 +104,15 @@ def _read(file: File, budget: Budget) -> tuple[str, Contents]:
     return kind, budget.spend(file, contents)
 
 
-def _logical(tensors: dict[str, TensorInfo], config: Mapping[str, Any]) -> dict[str, TensorInfo]:
+def _logical(
+    tensors: dict[str, TensorInfo], config: Mapping[str, Any], notes: Mapping[str, str]
+) -> dict[str, TensorInfo]:
     # What is packed has parts of other names; most models have none, and need no such reader.
     if all(name.endswith((".weight", ".bias")) for name in tensors):
         return tensors
     from prunescope.checkpoint.quantized import as_quantised
 
-    return as_quantised(tensors, config)
+    return as_quantised(tensors, config, notes)
 
 
 def _distributed(path: str, folder: Folder) -> Checkpoint:

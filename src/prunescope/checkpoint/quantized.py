@@ -3,7 +3,8 @@
 A module `X` of a quantised Hugging Face model is stored as several tensors; each method of
 `METHODS` is known by the name of one of them. Together they become `X.weight`, of the shape that
 the weight had, with the stored tensors as its `parts`. How each method lays them out is in
-`prunescope.checkpoint.quantized_layouts`.
+`quantized_layouts` (integers in words), `quantized_scaled` (8-bit elements), `quantized_floats`,
+`quantized_codebooks` and `quantized_torchao`.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from prunescope.checkpoint import quantized_codebooks as codebooks
+from prunescope.checkpoint import quantized_floats as floats
 from prunescope.checkpoint import quantized_layouts as layouts
-from prunescope.checkpoint.quantized_layouts import Layout, Module
+from prunescope.checkpoint import quantized_scaled as scaled
+from prunescope.checkpoint.quantized_module import Layout, Module
+from prunescope.checkpoint.quantized_torchao import torchao
 from prunescope.checkpoint.types import TensorInfo
 
 
@@ -25,13 +30,19 @@ class Method:
         marker: the part that only this method has.
         others: the other parts that a module may have, all but its bias.
         layout: the weight that a module's tensors stand for; None where they are no such module.
-        joint: what stands between a module's name and a part's; with `_` the module is a weight.
+        joint: what stands between a module's name and a part's; with `_` the module is a weight,
+            and the part without a name is what it is stored as.
     """
 
     marker: str
     others: tuple[str, ...]
     layout: Callable[[Module], Layout | None]
     joint: str = "."
+
+    @property
+    def suffix(self) -> str:
+        """How the name of its marker ends."""
+        return f"{self.joint}{self.marker}"
 
 
 _BNB_4BIT = (
@@ -49,29 +60,96 @@ _ACTIVATIONS = (
     "output_scale",
     "output_zero_point",
     "activation_scale",
+    "input_scale_ub",
+    "input_activation_scale",
+    "output_activation_scale",
 )
 _BESIDE_SCALE = (
     "weight_scale_2",
     "weight_global_scale",
     "weight_zero_point",
+    "weight_zp",
     "weight_g_idx",
     *_ACTIVATIONS,
 )
+_FP_QUANT = (
+    "weight_global_scale",
+    "act_global_scale",
+    "forward_hadamard_matrix",
+    "backward_hadamard_matrix",
+)
+_HQQ = (
+    "scale",
+    "zero",
+    "shape",
+    "nbits",
+    "group_size",
+    "axis",
+    "packing",
+    "unpack_view_dtype",
+    "view_as_float",
+    "quant_scale",
+    "quant_zero",
+    "compute_dtype",
+    "offload_meta",
+    "encoded_state_dict",
+    "stores_quant_config",
+    "channel_wise",
+    "optimize",
+    "round_zero",
+)
+_VPTQ = (
+    "indices",
+    "res_centroids.weight",
+    "res_indices",
+    "outlier_centroids.weight",
+    "outlier_indices",
+    "perm",
+    "weight_scale",
+    "weight_bias",
+)
+_TORCHAO = (
+    "scale",
+    "zero_point",
+    "scale_and_zero",
+    "group_scale",
+    "group_zero",
+    "row_scale",
+    "per_tensor_scale",
+    "act_pre_scale",
+    "act_per_tensor_scale",
+    "act_quant_scale",
+    "act_quant_zero_point",
+)
+_QUANTO = ("weight._scale", "input_scale", "output_scale")
 METHODS = (
-    Method("qweight", ("qzeros", "scales", "g_idx"), layouts.gptq_or_awq),
+    Method("qweight", ("qzeros", "scales", "g_idx", *_FP_QUANT), layouts.gptq_or_awq),
     Method("weight.quant_state.bitsandbytes__nf4", _BNB_4BIT, layouts.bitsandbytes_4bit),
     Method("weight.quant_state.bitsandbytes__fp4", _BNB_4BIT, layouts.bitsandbytes_4bit),
-    Method("SCB", ("weight", "weight_format"), layouts.bitsandbytes_8bit),
+    Method("SCB", ("weight", "weight_format"), scaled.bitsandbytes_8bit),
     Method("weight_packed", ("weight_shape", "weight_scale", *_BESIDE_SCALE), layouts.packed),
-    Method("weight_scale", ("weight", *_BESIDE_SCALE), layouts.scaled),
-    Method("weight_scale_inv", ("weight", *_ACTIVATIONS), layouts.scaled),
-    Method("scales", ("weight", "biases"), layouts.mlx),
-    Method("blocks", ("scales",), layouts.mxfp4_blocks, joint="_"),
+    Method("weight_scale", ("weight", *_BESIDE_SCALE), scaled.scaled),
+    Method("weight_scale_inv", ("weight", *_ACTIVATIONS), scaled.scaled),
+    Method("scales", ("weight", "biases", "qbiases"), layouts.mlx),
+    Method("W_q", _HQQ, layouts.hqq),
+    Method("weight._data._data", ("weight._shift", *_QUANTO), layouts.quanto_packed),
+    Method("weight._data", _QUANTO, scaled.quanto),
+    Method("weight_scales", ("weight",), scaled.eetq),
+    Method("codebooks", ("codes", "scales"), codebooks.aqlm),
+    Method("centroids.weight", _VPTQ, codebooks.vptq),
+    Method("tables", ("weight", "scales", "tables2"), codebooks.higgs),
+    Method("dense_weights", ("row_offsets", "col_vals", "in_perm"), codebooks.spqr),
+    Method("blocks", ("scales",), floats.mxfp4_blocks, joint="_"),
+    Method("qdata", _TORCHAO, torchao, joint="_"),
+    Method("weight_scale", ("", "weight_scale_2", "input_scale"), scaled.stacked, joint="_"),
+    Method("scale", ("", "input_scale"), scaled.stacked, joint="_"),
+    Method("scale_inv", ("", "input_scale"), scaled.stacked, joint="_"),
 )
+_SUFFIXES = tuple(method.suffix for method in METHODS)
 
 
 def as_quantised(
-    tensors: Mapping[str, TensorInfo], config: Mapping[str, Any]
+    tensors: Mapping[str, TensorInfo], config: Mapping[str, Any], notes: Mapping[str, str]
 ) -> dict[str, TensorInfo]:
     """`tensors` with the parts of each quantised weight in one logical tensor, `X.weight`.
 
@@ -80,6 +158,7 @@ def as_quantised(
     Args:
         config: config.json, whose `quantization_config` (MLX: `quantization`) may say what the
             shapes do not.
+        notes: the weight files' own, in which torchao says what its classes hold.
 
     Raises:
         CheckpointError: a module of which a part is missing, or whose parts do not fit together.
@@ -88,16 +167,20 @@ def as_quantised(
     settings = settings if isinstance(settings, Mapping) else {}
     whole: dict[str, TensorInfo] = {}
     belongs: dict[str, str] = {}
-    for method in METHODS:
-        suffix = f"{method.joint}{method.marker}"
-        for name in tensors:
-            if not name.endswith(suffix) or name in belongs:
+    # A large model has a quarter of a million of names.
+    telling = [name for name in tensors if name.endswith(_SUFFIXES)]
+    for method, suffix in zip(METHODS, _SUFFIXES, strict=True):
+        for name in [name for name in telling if name.endswith(suffix)]:
+            if name in belongs:
                 continue
             stem = name.removesuffix(suffix)
-            module = Module(stem, method.marker, tensors, settings, method.joint)
+            module = Module(stem, method.marker, tensors, settings, method.joint, notes)
             layout = method.layout(module)
             if layout is not None:
                 weight = _weight(module, method, layout)
+                if weight.name in whole or any(part.name in belongs for part in weight.parts):
+                    # One of them would be missing from every count.
+                    module.refuse("is quantised in two ways")
                 whole[weight.name] = weight
                 belongs |= dict.fromkeys((part.name for part in weight.parts), weight.name)
     result: dict[str, TensorInfo] = {}
@@ -112,7 +195,7 @@ def _weight(module: Module, method: Method, layout: Layout) -> TensorInfo:
     parts = tuple(
         sorted((p for p in found if p), key=lambda p: (p.file.name, p.record or 0, p.offset))
     )
-    name = f"{module.stem}.weight" if method.joint == "." else module.stem
+    name = module.weight
     if name in module.tensors and module.tensors[name] not in parts:
         module.refuse("has its weight unquantised too")
     return TensorInfo(

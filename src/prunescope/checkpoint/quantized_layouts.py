@@ -1,93 +1,29 @@
-"""How does each quantisation method lay a weight out? One function a method.
+"""How do the methods that pack integers into words lay a weight out? One function a method.
 
 Every function takes a module's tensors and gives the shape ([out, in]) and the name of what they
-stand for, once their shapes have been checked against each other.
+stand for, once their shapes have been checked against each other; None where they are another's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import ceil, prod
-from typing import Any, NoReturn
 
-from prunescope.checkpoint.dtypes import DTYPE_BITS
 from prunescope.checkpoint.jsonfile import parse_object
+from prunescope.checkpoint.quantized_floats import fp_quant, small_floats
+from prunescope.checkpoint.quantized_module import Layout, Module, scales_fit
 from prunescope.checkpoint.types import TensorInfo
 from prunescope.checkpoint.weights import small_bytes
-from prunescope.errors import CheckpointError
 
 _STATE_BYTES = 4096
-# Name, bits of an element, elements that share a scale, and the scale's types.
-# MX: https://www.opencompute.org/documents/ocp-microscaling-formats-mx-v1-0-spec-final-pdf
-_SMALL_FLOATS = (
-    ("NVFP4", 4, 16, ("F8_E4M3",)),
-    ("MXFP4", 4, 32, ("U8", "F8_E8M0")),
-    ("MXFP6", 6, 32, ("U8", "F8_E8M0")),
-)
+# HQQ's bits → elements in a byte; those of 3 bits lie ten to an int32.
+_HQQ_IN_A_BYTE = {8: 1, 4: 2, 2: 4, 1: 8}
 # MLX's modes → elements that share a scale, where config.json does not say.
 _MLX_GROUPS = {"affine": 64, "mxfp4": 32, "mxfp8": 32, "nvfp4": 16}
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """What a module's tensors stand for: a weight's shape, and the name of its encoding."""
-
-    shape: tuple[int, ...]
-    dtype: str
-
-    def __str__(self) -> str:
-        return f"{self.dtype} weight of {list(self.shape)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Module:
-    """The tensors of one quantised module.
-
-    Attributes:
-        stem: the module's name.
-        marker: the part by which its method was known.
-        tensors: all of the checkpoint's.
-        settings: `quantization_config` of config.json; empty without one.
-        joint: what stands between `stem` and a part's name.
-    """
-
-    stem: str
-    marker: str
-    tensors: Mapping[str, TensorInfo]
-    settings: Mapping[str, Any]
-    joint: str = "."
-
-    @property
-    def marked(self) -> TensorInfo:
-        """The tensor by which the method was known."""
-        return self.tensors[f"{self.stem}{self.joint}{self.marker}"]
-
-    def find(self, part: str) -> TensorInfo | None:
-        """The tensor `<stem><joint><part>`, if there is one."""
-        return self.tensors.get(f"{self.stem}{self.joint}{part}")
-
-    def get(self, part: str, axes: int = 2) -> TensorInfo:
-        """The tensor `<stem><joint><part>`, which has `axes` axes."""
-        tensor = self.find(part)
-        if tensor is None:
-            self.refuse(f"has no {part}")
-        if len(tensor.shape) != axes or not tensor.parameters:
-            self.refuse(f"has a {part} of shape {list(tensor.shape)}")
-        return tensor
-
-    def refuse(self, cause: str) -> NoReturn:
-        """Raise CheckpointError: this module's parts do not fit."""
-        raise CheckpointError(self.marked.file, f"quantised module {self.stem!r} {cause}")
-
-    def check(self, fits: bool, part: TensorInfo, expected: object) -> None:
-        """Refuse the module unless its tensor `part` `fits`."""
-        if not fits:
-            self.refuse(f"has {part.name!r} of shape {list(part.shape)}, which fits no {expected}")
-
-
 def gptq_or_awq(module: Module) -> Layout:
-    """int32 words of weights: packed along `in` by GPTQ, along `out` by AWQ.
+    """int32 words of weights: packed along `in` by GPTQ, along `out` by AWQ; AutoRound has both.
 
     GPTQ (https://github.com/AutoGPTQ/AutoGPTQ, nn_modules/qlinear): qweight [in·bits/32, out],
     qzeros [groups, out·bits/32], scales [groups, out], g_idx [in].
@@ -95,10 +31,14 @@ def gptq_or_awq(module: Module) -> Layout:
     [in, out·bits/32], qzeros [groups, out·bits/32], scales [groups, out].
     """
     qweight, scales, qzeros = module.get("qweight"), module.get("scales"), module.find("qzeros")
+    if qweight.dtype == "U8":
+        return fp_quant(module, qweight, scales)
+    if module.settings.get("version") == "gemv":
+        return _awq_gemv(module, qweight, scales)
     groups, out = scales.shape
     stated = module.settings.get("bits", module.settings.get("w_bit"))
-    # GPTQModel's `dynamic` gives single modules settings other than the model's.
-    if type(stated) is not int or "dynamic" in module.settings:
+    # They give single modules settings other than the model's: GPTQModel and AutoRound.
+    if type(stated) is not int or {"dynamic", "extra_config"} & module.settings.keys():
         stated = 0
     bits: float
     if qweight.shape[1] == out:
@@ -121,6 +61,16 @@ def gptq_or_awq(module: Module) -> Layout:
     size = module.settings.get("group_size")
     if stated and type(size) is int and size > 0:
         module.check(groups == ceil(columns / size), scales, f"{layout} in groups of {size}")
+    return layout
+
+
+def _awq_gemv(module: Module, qweight: TensorInfo, scales: TensorInfo) -> Layout:
+    """AutoAWQ's other packing, of `version: gemv` (modules/linear/gemv.py): qweight [out, in/8],
+    qzeros [out, groups/8] and scales [out, groups], filled up with groups that there are not."""
+    qzeros = module.get("qzeros")
+    layout = Layout((qweight.shape[0], 8 * qweight.shape[1]), "AWQ-4bit")
+    module.check(qzeros.shape[0] == layout.shape[0], qzeros, layout)
+    module.check(scales.shape == (layout.shape[0], 8 * qzeros.shape[1]), scales, layout)
     return layout
 
 
@@ -150,16 +100,6 @@ def bitsandbytes_4bit(module: Module) -> Layout:
     return layout
 
 
-def bitsandbytes_8bit(module: Module) -> Layout:
-    """LLM.int8() (bitsandbytes, nn/modules.py, Linear8bitLt): weight [out, in] I8, SCB [out]."""
-    weight, scale = module.get("weight"), module.get("SCB", axes=1)
-    layout = Layout(weight.shape, "bnb-INT8")
-    if weight.dtype != "I8":
-        module.refuse(f"has a weight of type {weight.dtype}, not I8")
-    module.check(scale.shape == weight.shape[:1], scale, layout)
-    return layout
-
-
 def packed(module: Module) -> Layout:
     """compressed-tensors' packed formats: small integers with their shape, or small floats.
 
@@ -172,12 +112,8 @@ def packed(module: Module) -> Layout:
     if scale is None:
         module.refuse("has no weight_scale")
     if stored is None:
-        return _small_floats(module, data, scale)
-    raw = small_bytes(stored, 16)
-    width = DTYPE_BITS.get(stored.dtype, 0) // 8
-    if stored.dtype not in ("I32", "I64") or len(raw) != 2 * width:
-        module.refuse(f"has a weight_shape of type {stored.dtype} and shape {list(stored.shape)}")
-    shape = tuple(int.from_bytes(raw[i : i + width], "little") for i in (0, width))
+        return small_floats(module, data, scale)
+    shape = module.integers(stored, 2)
     words, columns = data.shape[1], shape[1]
     fitting = [
         bits
@@ -186,45 +122,23 @@ def packed(module: Module) -> Layout:
         if words in (ceil(columns * bits / 32), ceil(columns / (32 // bits)))
     ]
     module.check(bool(fitting) and data.shape[0] == shape[0], data, f"weight of {list(shape)}")
-    module.check(_scales_fit(scale.shape, shape), scale, f"weight of {list(shape)}")
+    module.check(scales_fit(scale.shape, shape), scale, f"weight of {list(shape)}")
     return Layout(shape, f"packed-INT{fitting[0]}")
-
-
-def scaled(module: Module) -> Layout | None:
-    """A weight of 8-bit elements, in its own shape, with scales.
-
-    compressed-tensors' int-quantized and float-quantized: weight_scale for the tensor, a row or a
-    group. transformers' fine-grained FP8, as DeepSeek stores it (integrations/finegrained_fp8.py):
-    weight_scale_inv [out/block, in/block]. ModelOpt's NVFP4: small floats in U8. BitNet
-    (integrations/bitnet.py, pack_weights): [out/4, in] U8, of rows a quarter apart.
-    """
-    weight, scale = module.find("weight"), module.marked
-    if weight is None or DTYPE_BITS.get(weight.dtype) != 8:
-        return None
-    if weight.dtype == "U8" and len(weight.shape) == 2:
-        if module.settings.get("quant_method") == "bitnet":
-            return Layout((4 * weight.shape[0], weight.shape[1]), "BitNet-2bit")
-        return _small_floats(module, weight, scale)
-    layout = Layout(weight.shape, "INT8" if weight.dtype == "I8" else "FP8")
-    block = module.settings.get("weight_block_size")
-    if isinstance(block, list) and len(block) == len(scale.shape) == len(weight.shape):
-        expected = tuple(
-            ceil(n / b) if type(b) is int and b > 0 else 0
-            for n, b in zip(weight.shape, block, strict=True)
-        )
-        module.check(scale.shape == expected, scale, f"{layout} in blocks of {block}")
-    module.check(_scales_fit(scale.shape, weight.shape), scale, layout)
-    return layout
 
 
 def mlx(module: Module) -> Layout | None:
     """MLX's: words of elements along `in`, and a scale for each group of them.
 
     https://ml-explore.github.io/mlx/build/html/python/_autosummary/mlx.core.quantize.html: weight
-    […, in·bits/32] U32, scales […, groups], and biases like them in the mode `affine`. config.json
-    says how large a group is, for single modules under their names.
+    […, in·bits/32] U32, scales […, groups], and biases like them in the mode `affine`; transformers
+    calls these qbiases (integrations/metal_quantization.py). config.json says how large a group is,
+    for single modules under their names.
     """
-    weight, scales, biases = module.find("weight"), module.marked, module.find("biases")
+    weight, scales, biases = (
+        module.find("weight"),
+        module.marked,
+        module.find("biases") or module.find("qbiases"),
+    )
     if weight is None or weight.dtype != "U32" or not module.settings:
         return None
     own = module.settings.get(module.stem)
@@ -251,40 +165,67 @@ def mlx(module: Module) -> Layout | None:
     return layout
 
 
-def mxfp4_blocks(module: Module) -> Layout | None:
-    """gpt-oss's experts: 4-bit floats in blocks of 32 along `in`, with a scale each.
+def hqq(module: Module) -> Layout | None:
+    """HQQ's: elements packed into bytes by the first axis of a matrix of groups, and many scalars.
 
-    transformers, integrations/mxfp4.py (convert_moe_packed_tensors): X_blocks [experts, out,
-    in/32, 16] U8, X_scales [experts, out, in/32] U8; X is [experts, in, out].
+    https://github.com/mobiusml/hqq, hqq/core/quantize.py (HQQLinear.state_dict) and
+    hqq/core/bitpack.py: W_q U8, or int32 words of ten 3-bit elements, or as many bytes of another
+    type; scale and zero for each group; shape [2] and nbits, which say what W_q does not.
     """
-    blocks, scales = module.marked, module.find("scales")
-    if scales is None or {blocks.dtype, scales.dtype} != {"U8"} or len(blocks.shape) != 4:
+    stored, number = module.find("shape"), module.find("nbits")
+    if stored is None or number is None:
         return None
-    experts, out, groups, half = blocks.shape
-    layout = Layout((experts, groups * 32, out), "MXFP4")
-    module.check(half == 16, blocks, layout)
-    module.check(scales.shape == blocks.shape[:-1], scales, layout)
+    data = module.get("W_q")
+    shape, (bits,) = module.integers(stored, 2), module.integers(number, 1)
+    if min(shape) < 1 or max(shape) >= 1 << 31:
+        module.refuse(f"has a shape of {list(shape)}")
+    layout, elements = Layout(shape, f"HQQ-{bits}bit"), prod(shape)
+    if bits == 3:
+        rows = data.shape[0]
+        columns, rest = divmod(data.nbytes, 4 * rows)
+        fits = not rest and columns > 0 and not elements % columns
+        fits = fits and rows == ceil(elements // columns / 10)
+    else:
+        fits = data.nbytes * _HQQ_IN_A_BYTE.get(bits, 0) == elements
+    module.check(fits, data, layout)
+    for part in ("scale", "zero"):
+        scale = module.get(part)
+        module.check(elements % scale.parameters == 0, scale, layout)
     return layout
 
 
-def _scales_fit(scales: tuple[int, ...], weight: tuple[int, ...]) -> bool:
-    """Whether elements can share scales: none of their axes is longer than the weight's."""
-    filled = (*scales, *[1] * (len(weight) - len(scales)))
-    return len(filled) == len(weight) and all(
-        0 < s <= n for s, n in zip(filled, weight, strict=True)
-    )
+def quanto_packed(module: Module) -> Layout:
+    """optimum-quanto's 2- and 4-bit integers, packed by the first axis of a matrix of groups.
+
+    https://github.com/huggingface/optimum-quanto, optimum/quanto/tensor (packed.py and group.py of
+    weights/qbits): weight._data._data [groups·bits/8, size] U8, weight._scale and weight._shift
+    [groups, 1]. Where no bias says how many groups make a row of the weight, nothing does: the
+    shape is then [groups, size], of as many elements.
+    """
+    data, scale = module.get("weight._data._data"), module.get("weight._scale")
+    shift, bias = module.get("weight._shift"), module.find("bias")
+    groups, size = scale.shape[0], data.shape[1]
+    bits = next((n for n in (4, 2) if data.shape[0] == ceil(groups * n / 8)), 0)
+    out = bias.shape[0] if bias is not None and len(bias.shape) == 1 and bias.parameters else groups
+    layout = Layout((out, groups // out * size), f"quanto-INT{bits}")
+    module.check(data.dtype == "U8" and bits > 0, data, layout)
+    module.check(scale.shape[1] == 1 and groups % out == 0, scale, layout)
+    module.check(shift.shape == scale.shape, shift, layout)
+    return layout
 
 
-def _small_floats(module: Module, data: TensorInfo, scale: TensorInfo) -> Layout:
-    """Floats of 4 or 6 bits packed into bytes, and a scale for each 16 or 32 of them."""
-    if data.dtype == "U8" and len(data.shape) == 2:
-        rows, columns = data.shape[0], 8 * data.shape[1]
-        for name, bits, group, types in _SMALL_FLOATS:
-            whole = columns % (bits * group) == 0
-            groups = columns // (bits * group)
-            if whole and scale.dtype in types and scale.shape == (rows, groups):
-                return Layout((rows, groups * group), name)
-    return module.refuse(
-        f"has {data.dtype} data {list(data.shape)} and {scale.dtype} scales {list(scale.shape)}, "
-        "which do not fit together"
-    )
+def quark(module: Module) -> Layout | None:
+    """Quark's 4-bit integers in groups: int32 words along `out`.
+
+    https://quark.docs.amd.com, quark/torch/utils/pack.py (Pack_4_bits): weight [in, out/8] I32,
+    weight_scale [groups, out], weight_zero_point [groups, out/8] I32.
+    """
+    weight, scale = module.get("weight"), module.marked
+    if len(scale.shape) != 2 or scale.shape[1] != 8 * weight.shape[1]:
+        return None
+    layout = Layout((scale.shape[1], weight.shape[0]), "Quark-INT4")
+    module.check(0 < scale.shape[0] <= weight.shape[0], scale, layout)
+    zeros = module.find("weight_zero_point")
+    if zeros is not None:
+        module.check(zeros.shape == (scale.shape[0], weight.shape[1]), zeros, layout)
+    return layout

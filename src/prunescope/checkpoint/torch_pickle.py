@@ -9,12 +9,13 @@ The object is, in this order of precedence,
 
 Optimizer states and whatever else lies beside the model are never counted. What was chosen is
 noted in `Contents.metadata`: `prunescope.key` (`model.state_dict`), `prunescope.class` of a whole
-module, and `prunescope.wrappers` that were taken off the names.
+module, `prunescope.wrappers` that were taken off the names, and `prunescope.subclass` of weights
+that are objects of torchao's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -23,7 +24,8 @@ from prunescope.checkpoint.pickle_values import Call, Dict
 from prunescope.checkpoint.storage import File
 from prunescope.checkpoint.torch_config import config_of
 from prunescope.checkpoint.torch_module import is_module, named_modules, named_tensors
-from prunescope.checkpoint.torch_storage import Place, StorageId
+from prunescope.checkpoint.torch_storage import Locate
+from prunescope.checkpoint.torch_subclass import SUBCLASS, Made, subclass, whole
 from prunescope.checkpoint.torch_tensor import is_tensor, located, stored
 from prunescope.checkpoint.types import Contents, TensorInfo
 from prunescope.checkpoint.wrapper_names import WRAPPERS, without_wrappers
@@ -50,7 +52,6 @@ MAX_NESTING = 3
 MAX_TENSORS = 150_000
 # Of keys that are none of these.
 _MOST_NAMED = 3
-Locate = Callable[[StorageId, str], Place]
 
 
 def contents(root: Any, locate: Locate, file: File) -> Contents:
@@ -81,6 +82,9 @@ def contents(root: Any, locate: Locate, file: File) -> Contents:
     if wrappers:
         metadata[WRAPPERS] = " ".join(wrappers)
     tensors = _tensors(zip(names, values.values(), strict=True), locate, file)
+    weight = next((each for value in values.values() if (each := subclass(value))), None)
+    if weight is not None:
+        metadata[SUBCLASS] = str(weight.kind)
     return Contents(tensors, metadata, config)
 
 
@@ -123,9 +127,18 @@ def _tensors(
 ) -> dict[str, TensorInfo]:
     found: dict[str, TensorInfo] = {}
     owners: dict[tuple[int | None, int, tuple[int, ...]], str] = {}
+    known: dict[int, Made] = {}
+    parts = 0
     for name, value in values:
-        tensor = stored(value, name, file)
-        info = located(name, tensor, locate(tensor.storage, name), file)
+        weight = subclass(value)
+        if weight is None:
+            tensor = stored(value, name, file)
+            info = located(name, tensor, locate(tensor.storage, name), file)
+        else:
+            info = whole(name, weight, locate, file, known)
+            parts += len(info.parts)
+            if parts > MAX_TENSORS:
+                raise CheckpointError(file, f"over {MAX_TENSORS} tensors")
         owner = owners.setdefault((info.record, info.offset, info.shape), name)
         if owner != name and info.nbytes:
             info = replace(info, shared_with=owner)

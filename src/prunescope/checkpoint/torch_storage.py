@@ -7,6 +7,7 @@ torch keeps a tensor's bytes outside the pickle, in a storage that the pickle na
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -58,6 +59,10 @@ class Place:
     nbytes: int
     record: int | None = None
     crc: int = 0
+
+
+# Where a storage lies; the second argument is the tensor to name in an error.
+Locate = Callable[[StorageId, str], Place]
 
 
 def storage_id(value: Any) -> StorageId | None:

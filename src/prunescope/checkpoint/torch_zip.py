@@ -13,8 +13,8 @@ from typing import Any
 from prunescope.checkpoint.pickle_machine import MAX_PICKLE, interpret
 from prunescope.checkpoint.pickle_values import PickleError
 from prunescope.checkpoint.storage import File
-from prunescope.checkpoint.torch_pickle import Locate, contents
-from prunescope.checkpoint.torch_storage import Place, StorageId
+from prunescope.checkpoint.torch_pickle import contents
+from prunescope.checkpoint.torch_storage import Locate, Place, StorageId
 from prunescope.checkpoint.torch_tensor import is_tensor, located, stored
 from prunescope.checkpoint.types import Contents, TensorInfo
 from prunescope.checkpoint.zip_directory import MAX_DIRECTORY, read_directory, read_record

@@ -29,17 +29,19 @@ class Peak:
 
 @contextmanager
 def peak_memory(device: str) -> Iterator[Peak]:
-    """Measure the block: of a CUDA device what torch allocated, else the process's resident set.
+    """Measure the block: what torch allocated on a device where it counts that, else what it
+    added to the process's resident set.
 
     Linux forgets a process's peak when told to (`man 5 proc_pid_clear_refs`); elsewhere there is
     no peak of a part of its life.
     """
     peak = Peak()
-    if device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
+    of_device = torch.get_device_module(device)
+    if hasattr(of_device, "max_memory_allocated"):
+        of_device.reset_peak_memory_stats(device)
+        before = of_device.memory_allocated(device)
         yield peak
-        peak.extra = torch.cuda.max_memory_allocated(device) - before
+        peak.extra = of_device.max_memory_allocated(device) - before
         return
     try:
         _RESET.write_text("5", encoding="ascii")
@@ -55,10 +57,11 @@ def peak_memory(device: str) -> Iterator[Peak]:
 
 def free_memory(device: str) -> int | None:
     """Bytes that can still be had on `device`; None where the system does not say."""
-    if device.startswith("cuda"):
+    of_device = torch.get_device_module(device)
+    if hasattr(of_device, "mem_get_info"):
         # What torch keeps of an earlier model for reuse would count as taken.
-        torch.cuda.empty_cache()
-        return int(torch.cuda.mem_get_info(device)[0])
+        of_device.empty_cache()
+        return int(of_device.mem_get_info(device)[0])
     free = _kilobytes(_MACHINE, "MemAvailable")
     return None if free is None else free << 10
 

@@ -75,7 +75,8 @@ def surprise_of(logits: torch.Tensor, tokens: Sequence[int], context: int) -> fl
     wanted = torch.tensor(list(tokens[context:]), device=logits.device)
     predicted = logits[0, -len(wanted) - 1 : -1].float()
     losses = torch.nn.functional.cross_entropy(predicted, wanted, reduction="none")
-    return float(losses.double().sum())
+    # Metal has no float64.
+    return float(losses.cpu().double().sum())
 
 
 def exp_of_mean(total: float, count: int) -> float:

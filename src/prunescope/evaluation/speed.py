@@ -129,18 +129,15 @@ def _run(
     name = "cache" if "cache" in inspect.signature(network.forward).parameters else _OLD_CACHE
     options = {name: transformers.DynamicCache(config=network.config), "use_cache": True}
     with torch.inference_mode():
-        start = _now(network)
+        start = _now(prompts)
         tokens = network(input_ids=prompts, logits_to_keep=1, **options).logits[:, -1:].argmax(-1)
-        first = _now(network)
+        first = _now(tokens)
         for _ in range(load.new_tokens - 1):
             tokens = network(input_ids=tokens, **options).logits[:, -1:].argmax(-1)
-        return first - start, _now(network) - first
+        return first - start, _now(tokens) - first
 
 
-def _now(network: transformers.PreTrainedModel) -> float:
-    """The time at which everything asked for is done: CUDA and Metal only take orders."""
-    if network.device.type == "cuda":
-        torch.cuda.synchronize(network.device)
-    elif network.device.type == "mps":
-        torch.mps.synchronize()
+def _now(tokens: torch.Tensor) -> float:
+    """The time at which `tokens` can be read here: devices like CUDA only take orders."""
+    tokens.cpu()
     return perf_counter()

@@ -19,6 +19,7 @@ from prunescope.architecture.from_deci import as_llama
 from prunescope.architecture.unstacked import unstacked
 from prunescope.atomic import replacing_folder
 from prunescope.checkpoint import Checkpoint, open_checkpoint
+from prunescope.checkpoint.torch_subclass import SUBCLASS
 from prunescope.errors import CheckpointError
 from prunescope.interop.convert_target import belongs_to_a_model, check_target
 from prunescope.interop.copied import Conversion, copy
@@ -47,7 +48,8 @@ def convert(
     """Write the checkpoint `source` to the folder `target`, whole or not at all.
 
     Args:
-        source: whatever `open_checkpoint` opens, or a GGUF of a Llama, split or not.
+        source: whatever `open_checkpoint` opens, or a GGUF of an
+            architecture that is written too, split or not.
         target: missing, empty, or made by an earlier call.
         shard_bytes: most bytes of tensors in one file.
         overwrite: replace the model in a `target` that was made by others; files that belong to
@@ -66,6 +68,11 @@ def convert(
     """
     check_target(source, target, overwrite)
     checkpoint = open_checkpoint(source)
+    kind = checkpoint.metadata.get(SUBCLASS)
+    if kind is not None:
+        # Their tensors, one by one, are no model that anybody loads.
+        cause = f"its weights are objects ({kind}): convert the model as it was before quantisation"
+        raise CheckpointError(checkpoint.path, cause)
     if checkpoint.adapter is None:
         checkpoint = unstacked(checkpoint, recognise(checkpoint))
     is_same = form == "deci" and checkpoint.config.get("model_type") == NEMOTRON
@@ -113,7 +120,7 @@ def _from_others(
 def _from_gguf(
     checkpoint: Checkpoint, target: Path, progress: Progress, write: Writer
 ) -> Conversion:
-    from prunescope.interop.gguf import check_architecture
+    from prunescope.interop.gguf_family import check_architecture
     from prunescope.interop.gguf_to_hf import convert as convert_gguf
 
     check_architecture(checkpoint)

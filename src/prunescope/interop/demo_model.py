@@ -19,7 +19,7 @@ from prunescope.interop.demo_source import GGUF_SHA256, MEMBER, PACKAGE, VERSION
 from prunescope.steps import Progress, silent
 
 # Rises with whatever changes the bytes that are written.
-CONVERTER = 1
+CONVERTER = 2
 MARKER = "prunescope-demo.json"
 README = f"""\
 ---

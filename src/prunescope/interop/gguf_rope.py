@@ -25,6 +25,8 @@ else:
     np = require("numpy", "gguf")
 
 FACTORS = "rope_freqs.weight"
+# Of longrope: config.json's key → the tensor.
+BY_LENGTH = {f"{which}_factor": f"rope_factors_{which}.weight" for which in ("long", "short")}
 
 
 def add_rope(writer: gguf.GGUFWriter, config: Mapping[str, Any], base: float) -> None:
@@ -66,10 +68,7 @@ def rope_factors(
         return {FACTORS: llama3_factors(dim, float(rope["rope_theta"]), rope)}
     if kind != LONGROPE:
         return {}
-    return {
-        f"rope_factors_{which}.weight": np.array(rope[f"{which}_factor"], np.float32)
-        for which in ("long", "short")
-    }
+    return {name: np.array(rope[key], np.float32) for key, name in BY_LENGTH.items()}
 
 
 def llama3_factors(

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from prunescope.analysis.axes import Layout
 from prunescope.analysis.llama_cpp_config import numbers
 from prunescope.analysis.llama_cpp_names import Names, is_left_out
-from prunescope.architecture import Model, Module, Role
+from prunescope.architecture import Module, Role
 from prunescope.architecture.labels import parts
-from prunescope.architecture.row_order import pairs_from_halves
 from prunescope.checkpoint import TensorInfo
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import CheckpointError
 from prunescope.extras import require
 from prunescope.interop.gguf_types import as_float32
+from prunescope.interop.gguf_values import offset_of, permute, permuted_space, scaling_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,11 +28,6 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[np.float32]]
 else:
     np = require("numpy", "gguf")
-
-# Whose rows may have Meta's order, and the space of their heads.
-_HEADS = {Role.Q: "heads", Role.K: "kv_heads"}
-# Of as many layers is Gemma 2 27B, which alone llama.cpp scales otherwise.
-_GEMMA_27B = 46
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +60,9 @@ class Written:
         shape = self.sources[0].shape
         if self.is_stacked:
             return (len(self.sources), *shape)
+        if self.is_routing and shape[0] == 1:
+            # As llama.cpp's converter has it; transformers' GGUF loading takes no other.
+            return shape[1:]
         return shape if self.rows is None else (len(self.rows), *shape[1:])
 
     def values(self, weights: WeightMap) -> Iterator[Array]:
@@ -86,22 +84,6 @@ class Written:
             yield np.ascontiguousarray(values)
 
 
-def permute(rows: Array, heads: int) -> Array:
-    """The order that llama.cpp gives the rows of the query or key projection.
-
-    See `row_order`; the inverse of `prunescope.interop.gguf.unpermute`.
-
-    Args:
-        rows: [heads · head_dim, …]; head_dim is even.
-        heads: heads of the projection: for keys, the KV heads.
-
-    Returns:
-        The same shape and dtype.
-    """
-    by_head = rows.reshape(heads, rows.shape[0] // heads, *rows.shape[1:])
-    return by_head.take(pairs_from_halves(by_head.shape[1]), axis=1).reshape(rows.shape)
-
-
 def tensors_of(found: Layout, architecture: str) -> Iterator[Written]:
     """All tensors of a file of llama.cpp's `architecture`, which has a place for each, in order.
 
@@ -109,7 +91,7 @@ def tensors_of(found: Layout, architecture: str) -> Iterator[Written]:
         CheckpointError: a fused tensor has not the rows of its parts.
     """
     model = found.model
-    theirs = Names(model, architecture)
+    theirs = Names(model.family, architecture)
     factor = _query_factor(found)
     for number_, layer in enumerate(model.layers):
         for module in model.layers[layer].values():
@@ -121,7 +103,7 @@ def tensors_of(found: Layout, architecture: str) -> Iterator[Written]:
         for tensor in module.tensors:
             if not is_left_out(module.role, tensor):
                 name = theirs.outside[tensor.name]
-                yield Written(name, (tensor,), offset=_offset(model, module.role))
+                yield Written(name, (tensor,), offset=offset_of(model.family, module.role))
 
 
 def _of_module(found: Layout, theirs: Names, module: Module, layer: int) -> Iterator[Written]:
@@ -145,7 +127,7 @@ def _of_module(found: Layout, theirs: Names, module: Module, layer: int) -> Iter
                 (tensor,),
                 is_routing=role in (Role.ROUTER, Role.SHARED_ROUTER),
                 heads=_heads(found, theirs, role, layer),
-                offset=_offset(model, role),
+                offset=offset_of(model.family, role),
             )
     for name, each in experts.items():
         ordered = tuple(tensor for _, tensor in sorted(each, key=lambda pair: pair[0]))
@@ -153,7 +135,8 @@ def _of_module(found: Layout, theirs: Names, module: Module, layer: int) -> Iter
 
 
 def _heads(found: Layout, theirs: Names, role: Role, layer: int) -> int:
-    return (found.units(layer, _HEADS[role]) or 0) if role in _HEADS and theirs.permuted else 0
+    space = permuted_space(theirs, role)
+    return 0 if space is None else found.units(layer, space) or 0
 
 
 def _rows(found: Layout, tensor: TensorInfo, layer: int) -> list[range]:
@@ -169,23 +152,16 @@ def _rows(found: Layout, tensor: TensorInfo, layer: int) -> list[range]:
     return [range(end - length, end) for end, length in zip(ends, lengths, strict=True)]
 
 
-def _offset(model: Model, role: Role) -> float:
-    told = model.family.llama_cpp
-    return told.norm_offset if told is not None and role.name.endswith("NORM") else 0.0
-
-
 def _query_factor(found: Layout) -> float:
-    """By what queries are multiplied, so that llama.cpp's scale of their scores is the model's.
-
-    It takes the root of a head's rows; for Gemma 2 27B, which it knows by its depth, of the hidden
-    size over the heads (src/models/gemma2.cpp).
-    """
+    """By what queries are multiplied, so that llama.cpp's scale of their scores is the model's."""
     model = found.model
     told = model.family.llama_cpp
     if told is None or told.query_scale is None:
         return 1.0
-    taken = model.head_dim or 0
-    if len(model.layers) == _GEMMA_27B:
-        heads = found.units(next(iter(model.layers)), "heads") or 1
-        taken = (found.rows(None, "hidden") or 0) // heads
+    taken = scaling_rows(
+        len(model.layers),
+        model.head_dim or 0,
+        found.rows(None, "hidden") or 0,
+        found.units(next(iter(model.layers)), "heads") or 1,
+    )
     return math.sqrt(taken / numbers(model.checkpoint.config, told)[told.query_scale])

@@ -1,17 +1,24 @@
 """How does a tokenizer become the keys of a GGUF file? Byte-level BPE and SentencePiece's.
 
-Keys: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md#tokenizer. `tokenizer.ggml.pre`
-names one of the splitting rules that are built into llama.cpp (`llama_vocab::impl::load` in
-src/llama-vocab.cpp); here it is found by the rule itself, which tokenizer.json spells out.
+Keys: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md#tokenizer. Which tokenizers are
+written, and by what rule they split text: `prunescope.analysis.llama_cpp_tokenizer`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prunescope.analysis.llama_cpp_tokenizer import (
+    TOKENIZER,
+    absence,
+    is_sentencepiece,
+    objection,
+    rule_of,
+    steps,
+)
 from prunescope.checkpoint.jsonfile import read_object
 from prunescope.checkpoint.storage import LocalFolder
 from prunescope.errors import PrunescopeError, first_line
@@ -22,23 +29,9 @@ if TYPE_CHECKING:
 else:
     gguf = require("gguf", "gguf")
 
-TOKENIZER = "tokenizer.json"
-_CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-_WORDS = r"|[^\r\n\p{L}\p{N}]?\p{L}+"
-_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-# How the text is cut before the merges (type, or the pattern of a Split) → llama.cpp's name of it.
-_RULES: dict[tuple[str, ...], str] = {
-    ("ByteLevel",): "gpt-2",
-    ("Digits", "ByteLevel"): "smollm",
-    (_CONTRACTIONS + _WORDS + r"|\p{N}{1,3}" + _REST, "bytes"): "llama-bpe",
-    (_CONTRACTIONS + _WORDS + r"|\p{N}" + _REST, "bytes"): "qwen2",
-    (
-        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
-        r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
-        r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-        "bytes",
-    ): "tekken",
-}
+# Bytes that parsing may take: Gemma's has 256,000 tokens, twice as many merges, and much that is
+# not ASCII.
+_MEMORY = 1 << 30
 
 
 def add_vocabulary(
@@ -54,27 +47,25 @@ def add_vocabulary(
     Raises:
         PrunescopeError: there is no tokenizer.json, or it is of a kind or a rule that is unknown.
     """
-    path = folder / TOKENIZER
-    if not path.is_file():
-        raise PrunescopeError(f"{folder}: has no {TOKENIZER}, which a GGUF file must contain")
-    tokenizer = read_object(LocalFolder(folder).file(TOKENIZER), TOKENIZER)
-    model = tokenizer.get("model")
-    if not isinstance(model, dict) or model.get("type") != "BPE":
-        kind = model.get("type") if isinstance(model, dict) else None
-        raise PrunescopeError(f"{path}: a {kind} tokenizer has no place in a GGUF file")
+    path, home = folder / TOKENIZER, LocalFolder(folder)
+    cause = absence(home)
+    if cause is None:
+        tokenizer = read_object(home.file(TOKENIZER), TOKENIZER, _MEMORY)
+        cause = objection(tokenizer, has_rule=rule is not None)
+    if cause is not None:
+        raise PrunescopeError(f"{folder}: {cause}")
+    model, is_pieces = tokenizer["model"], is_sentencepiece(tokenizer)
     try:
-        if model.get("byte_fallback"):
+        if is_pieces:
             writer.add_tokenizer_model("llama")
             writer.add_tokenizer_pre(rule or "default")
             writer.add_add_space_prefix(_has_prefix(tokenizer))
             tokens = list(_sentencepieces(tokenizer, model, rows))
         else:
             writer.add_tokenizer_model("gpt2")
-            writer.add_tokenizer_pre(rule or _rule(tokenizer, path))
+            writer.add_tokenizer_pre(str(rule or rule_of(tokenizer)))
             tokens = list(_bpe_tokens(tokenizer, model, rows))
-        special = gguf.SpecialVocab(
-            folder, load_merges=not model.get("byte_fallback"), n_vocab=rows
-        )
+        special = gguf.SpecialVocab(folder, load_merges=not is_pieces, n_vocab=rows)
     except PrunescopeError:
         raise
     except Exception as err:  # the gguf library raises what its parsing meets
@@ -83,9 +74,11 @@ def add_vocabulary(
         raise PrunescopeError(f"{path}: {len(tokens)} tokens, but {rows} rows in the embedding")
     tokens += [(f"[PAD{n}]".encode(), -1000.0, _UNUSED) for n in range(len(tokens), rows)]
     writer.add_token_list([text for text, _, _ in tokens])
-    if model.get("byte_fallback"):
+    if is_pieces:
         writer.add_token_scores([score for _, score, _ in tokens])
     writer.add_token_types([kind for _, _, kind in tokens])
+    # Unless told, llama.cpp goes by the rule's own habit, not by tokenizer.json's template.
+    special.add_special_token.setdefault("bos", False)
     special.add_to_gguf(writer, quiet=True)
 
 
@@ -117,7 +110,7 @@ def _sentencepieces(
 
 def _has_prefix(tokenizer: Mapping[str, Any]) -> bool:
     """Whether a space is put before the text: Llama's tokenizer does it, Gemma's does not."""
-    for step in (*_steps(tokenizer.get("normalizer")), *_steps(tokenizer.get("pre_tokenizer"))):
+    for step in (*steps(tokenizer.get("normalizer")), *steps(tokenizer.get("pre_tokenizer"))):
         never = step.get("prepend_scheme") == "never" or step.get("add_prefix_space") is False
         if step["type"] == "Prepend" or (step["type"] == "Metaspace" and not never):
             return True
@@ -140,33 +133,3 @@ def _bpe_tokens(
     for number in range(last + 1):
         text, kind = named.get(number, (f"[PAD{number}]", _UNUSED))
         yield text.encode("utf-8"), 0.0, kind
-
-
-def _rule(tokenizer: Mapping[str, Any], path: Path) -> str:
-    found = _RULES.get(tuple(map(_cut, _steps(tokenizer.get("pre_tokenizer")))))
-    if found is None or tokenizer.get("normalizer") not in (None, {"type": "NFC"}):
-        known = ", ".join(sorted(_RULES.values()))
-        raise PrunescopeError(
-            f"{path}: splits text by a rule that is none of {known}: "
-            "name llama.cpp's with --tokenizer_pre"
-        )
-    return found
-
-
-def _steps(rule: Any) -> Iterator[Mapping[str, Any]]:
-    """The steps of a normalizer or pre-tokenizer, one after the other."""
-    if isinstance(rule, dict) and rule.get("type") == "Sequence":
-        for step in rule["normalizers"] if "normalizers" in rule else rule["pretokenizers"]:
-            yield from _steps(step)
-    elif rule is not None:
-        yield rule
-
-
-def _cut(step: Mapping[str, Any]) -> str:
-    """What a step of a pre-tokenizer does; a ByteLevel that only maps bytes is `bytes`."""
-    kind = step.get("type")
-    if kind == "Split":
-        return str(step["pattern"].get("Regex"))
-    if kind == "ByteLevel":
-        return "ByteLevel" if step.get("use_regex", True) else "bytes"
-    return str(kind)

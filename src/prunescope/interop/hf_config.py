@@ -137,7 +137,7 @@ def with_code(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     if PER_LAYER not in config:
         return dict(config)
-    whole = _PREFIX + _stock_class(config)
+    whole = _PREFIX + stock_class(config)
     classes = {
         "AutoModel": whole.replace("ForCausalLM", "Model"),
         "AutoModelForCausalLM": whole,
@@ -183,7 +183,7 @@ def uniform(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     ours = (PER_LAYER, GLOBAL_ACCESS, AUTO_MAP) if _is_ours(config) else (PER_LAYER, GLOBAL_ACCESS)
     plain = {key: value for key, value in config.items() if key not in ours}
     if _is_ours(config):
-        plain["architectures"] = [_stock_class(config)]
+        plain["architectures"] = [stock_class(config)]
     return plain
 
 
@@ -194,7 +194,12 @@ def _is_ours(config: Mapping[str, Any]) -> bool:
     )
 
 
-def _stock_class(config: Mapping[str, Any]) -> str:
+def stock_class(config: Mapping[str, Any]) -> str:
+    """transformers' class of a model with this `config`, as it names it or for its type.
+
+    Raises:
+        CheckpointError, MissingExtra: as `with_code`.
+    """
     named = config.get("architectures")
     if isinstance(named, list) and len(named) == 1 and isinstance(named[0], str):
         name = named[0].removeprefix(_PREFIX)

@@ -58,8 +58,8 @@ class Moments:
     def add(self, values: Tensor) -> None:
         """Count in `values`, [..., features]."""
         flat = values.detach().reshape(-1, values.shape[-1])
-        # Metal has no float64.
-        flat = flat.cpu().double() if flat.device.type == "mps" else flat.double()
+        # Other devices, as Metal, may have no float64.
+        flat = (flat if flat.device.type in ("cpu", "cuda") else flat.cpu()).double()
         self.count += len(flat)
         self.total += flat.sum(0).cpu()
         self.squares += flat.square().sum(0).cpu()

@@ -1,6 +1,7 @@
 """Does llama.cpp load this model once `prunescope convert --format gguf` has written it?
 
-What it is asked here is what that command refuses: `prunescope.analysis.llama_cpp_config`.
+What it is asked here is what that command refuses: `prunescope.analysis.llama_cpp_config` and
+`llama_cpp_tokenizer`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from dataclasses import replace
 from prunescope.analysis.axes import Layout, layout
 from prunescope.analysis.checks.check import Finding, finding
 from prunescope.analysis.llama_cpp_config import objection
-from prunescope.analysis.llama_cpp_fit import fit
+from prunescope.analysis.llama_cpp_fit import Fit, fit
+from prunescope.analysis.llama_cpp_tokenizer import folder_objection
 from prunescope.architecture import describe
 from prunescope.architecture.from_deci import as_llama
 from prunescope.errors import ArchitectureError, CheckpointError
@@ -53,12 +55,26 @@ def llama_cpp_findings(
         yield finding("warn", "not_written", cause=cause)
     elif fitting.architecture is None:
         yield from uneven or [finding("warn", "unfilled", usual=fitting.usual)]
-    elif uneven or fitting.is_uneven:
-        yield finding("warn", "deci_needed", architecture=fitting.architecture)
-    elif fitting.architecture != fitting.usual:
-        usual, needed = fitting.usual, fitting.architecture
-        yield finding("warn", "other_needed", usual=usual, architecture=needed)
     else:
+        yield from _written(after, fitting, fitting.architecture, bool(uneven))
+
+
+def _written(after: Layout, fitting: Fit, needed: str, is_uneven: bool) -> Iterator[Finding]:
+    """As what it is written, and what stands against its tokenizer.
+
+    Args:
+        needed: the architecture that holds it.
+    """
+    home = after.model.checkpoint.home
+    # From afar `convert` takes no model, and to look would be to wait for more.
+    cause = None if home.local is None else folder_objection(home)
+    if cause is not None:
+        yield finding("warn", "not_written", cause=cause)
+    if is_uneven or fitting.is_uneven:
+        yield finding("warn", "deci_needed", architecture=needed)
+    elif needed != fitting.usual:
+        yield finding("warn", "other_needed", usual=fitting.usual, architecture=needed)
+    elif cause is None:
         yield finding("pass", "convert_gguf")
 
 
