@@ -29,6 +29,8 @@ CONFIGS: dict[str, hf.PretrainedConfig] = {
     "qwen3": hf.Qwen3Config(**SIZES, head_dim=32),
     "gemma2": hf.Gemma2Config(**SIZES, head_dim=32, sliding_window=64),
     "phi3": hf.Phi3Config(**SIZES),
+    "glm4": hf.Glm4Config(**SIZES, head_dim=32),
+    "nemotron": hf.NemotronConfig(**SIZES),
     "gpt2": hf.GPT2Config(vocab_size=320, n_embd=96, n_layer=2, n_head=4, n_positions=64),
     "gpt_neox": hf.GPTNeoXConfig(**SIZES),
     "falcon": hf.FalconConfig(**SIZES),

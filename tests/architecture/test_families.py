@@ -55,7 +55,8 @@ LENGTHS: dict[str, dict[str, int]] = {
     "bert": _NARROW | {"positions": 64, "segments": 2},
     "vit": _NARROW | {"positions": 17, "labels": 7, "colours": 3, "pixels": 8},
 }
-for _name in ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3"):
+_WIDE_ONES = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "nemotron", "glm4")
+for _name in _WIDE_ONES:
     LENGTHS[_name] = _WIDE
 # Engines without the architecture; of these here, heads do not fill the hidden size as llama.cpp
 # wants, or a layer has no experts.
@@ -69,7 +70,10 @@ LACKING = {
     "vit": {"vllm", "llama.cpp"},
 }
 # Told apart by no name: what is built alike, and a variant that only the config tells.
-ALIKE = {"mistral": "llama", "gemma": "llama", "cohere2": "cohere"}
+ALIKE = {
+    "mistral": "llama", "gemma": "llama", "granite": "llama", "smollm3": "llama",
+    "cohere2": "cohere", "olmo3": "olmo2",
+}  # fmt: skip
 
 
 def model_of(folder: Path) -> Model:

@@ -76,6 +76,10 @@ def test_a_pruned_one_is_compared_module_by_module(gptj: Path) -> None:
     rows = {v.role.title: v.common for v in found.verdicts()}
     assert rows["mlp.fc_in"] == 0.5
     assert rows["attn.q_proj"] is None
+    # With a row of the norm no layer would be without one of sparsity 0, whatever was cut of it.
+    assert "ln_1" not in rows
+    assert {row["模块名称"] for row in found.rows()} == rows.keys()
+    assert "ln_1" in {m.role.title for m in found.layers[0].modules}
 
 
 def test_analyze_says_how_it_was_read(gptj: Path) -> None:

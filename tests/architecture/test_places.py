@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import get_peft_model
 from torch.nn.utils import prune
 
 from prunescope.architecture import describe, load_family
 from prunescope.checkpoint import open_checkpoint
 from prunescope.errors import ArchitectureError
+from tests.support.adapters import lora_config
 from tests.support.sparse import LlamaShape, llama_shapes, write_safetensors
 from tests.support.tiny import tiny_network
 
@@ -64,3 +66,13 @@ def test_masks_that_were_not_made_permanent_are_told_from_other_strangers(tmp_pa
     prune.remove(network.model.layers[1].mlp.up_proj, "weight")
     torch.save(network.state_dict(), tmp_path / "permanent.bin")
     assert len(describe(open_checkpoint(tmp_path / "permanent.bin")).layers) == 4
+
+
+def test_a_whole_peft_model_is_to_be_merged(tmp_path: Path) -> None:
+    network = get_peft_model(tiny_network(), lora_config())
+    torch.save(network, tmp_path / "model.bin")
+    with pytest.raises(ArchitectureError, match=r": PEFT's, call merge_and_unload before saving$"):
+        describe(open_checkpoint(tmp_path / "model.bin"))
+
+    torch.save(network.merge_and_unload(), tmp_path / "merged.bin")
+    assert len(describe(open_checkpoint(tmp_path / "merged.bin")).layers) == 4

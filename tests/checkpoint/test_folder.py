@@ -88,6 +88,18 @@ def test_a_folder_without_weights_says_so(tmp_path: Path) -> None:
         open_checkpoint(tmp_path)
 
     assert str(caught.value).startswith(f"{tmp_path}: ")
+    assert str(caught.value).endswith("; name sub in it")
+
+
+def test_the_folder_of_a_model_in_the_hubs_cache_is_named(tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    put(tmp_path / "blobs" / "0123", "w")
+    snapshot = tmp_path / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").symlink_to("../../blobs/0123")
+    with pytest.raises(NoWeights, match=r"; name snapshots/abc in it$"):
+        open_checkpoint(tmp_path)
+    assert list(open_checkpoint(snapshot).tensors) == ["w"]
 
 
 def test_a_tensor_in_two_files_is_refused(tmp_path: Path) -> None:

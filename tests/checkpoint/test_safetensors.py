@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,26 @@ def test_views_outlive_the_map_they_came_from(tmp_path: Path) -> None:
 
     assert bytes(view) == b"\0\1\2\3"
     assert view.readonly
+
+
+def test_wrappers_around_a_model_are_taken_off_its_names(tmp_path: Path) -> None:
+    # What accelerate and safetensors.torch.save_model write of a compiled model.
+    names = ["lm_head.weight", "model.layers.0.w", "model.norm.weight"]
+    wrapped = {f"_orig_mod.{name}": torch.ones(2) for name in names}
+    save_file(wrapped, tmp_path / "model.safetensors")
+    checkpoint = open_checkpoint(tmp_path)
+    assert list(checkpoint.tensors) == names
+    assert [tensor.name for tensor in checkpoint.tensors.values()] == names
+    assert checkpoint.metadata == {"prunescope.wrappers": "_orig_mod."}
+
+
+def test_wrappers_are_those_of_all_shards(tmp_path: Path) -> None:
+    shards = {"a.safetensors": ["module.v", "module.w"], "b.safetensors": ["module.x"]}
+    for expected in (["v", "w", "x"], ["module.v", "module.w", "x"]):
+        for shard, names in shards.items():
+            save_file({name: torch.ones(2) for name in names}, tmp_path / shard)
+        places = {name: shard for shard, names in shards.items() for name in names}
+        index = tmp_path / "model.safetensors.index.json"
+        index.write_text(json.dumps({"weight_map": places}), "utf-8")
+        assert list(open_checkpoint(tmp_path).tensors) == expected
+        shards["b.safetensors"] = ["x"]

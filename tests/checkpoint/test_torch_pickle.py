@@ -137,14 +137,25 @@ def test_two_tensors_of_one_name_are_refused(tmp_path: Path) -> None:
         saved(tmp_path, state)
 
 
+def test_models_under_keys_of_their_own_are_named(tmp_path: Path, zipped: bool) -> None:
+    state = {"w": torch.ones(1)}
+    several = {"step": 3, "student": state, "teacher": {"state_dict": state}, "args": {"lr": 0.1}}
+    with pytest.raises(CheckpointError, match=r"; save by itself .* 'student' or 'teacher'$"):
+        saved(tmp_path, several, zipped)
+    with pytest.raises(CheckpointError, match=r"params_ema, ema$"):
+        saved(tmp_path, {"step": 3, "args": {"lr": 0.1}}, zipped)
+
+
 def test_one_dict_under_every_key_is_looked_at_once(tmp_path: Path) -> None:
-    # Thirteen keys, three deep, a million entries: 2,197 walks over them would take an hour.
+    # Thirteen keys, three deep, a million entries: 2,197 walks over them would take an hour, and
+    # two thousand keys of another name as long.
     path = tmp_path / "pytorch_model.bin"
     below = b"}q\x00(" + b"K\x01N" * 300_000 + b"u0"
     for index in (1, 2, 3):
         pairs = b"".join(text(key) + b"h" + bytes([index - 1]) for key in KEYS)
         below += b"}q" + bytes([index]) + b"(" + pairs + b"u0"
-    path.write_bytes(with_pickle(below + b"h\x03."))
+    others = b"".join(text(f"own{n}") + b"h\x02" for n in range(2000))
+    path.write_bytes(with_pickle(below + b"h\x03(" + others + b"u."))
     with pytest.raises(CheckpointError, match="holds no state dict"):
         open_checkpoint(path)
 

@@ -173,6 +173,15 @@ def test_a_table_does_not_replace_weights(here: Path) -> None:
         assert done.returncode == 2
         assert done.stderr == f"错误: {output}: has weights of pruned: name another file\n"
     assert weights(here).read_bytes() == before
+    config = here / "original" / "config.json"
+    before = config.read_bytes()
+    done = run_script(
+        SCRIPT, "--original_model=original", "--pruned_model=pruned", "--output",
+        "original/config.json", cwd=here,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.endswith("config.json: is the config of original: name another file\n")
+    assert config.read_bytes() == before
 
 
 def test_a_plot_of_an_unknown_kind_is_one_line(here: Path) -> None:

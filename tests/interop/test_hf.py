@@ -8,10 +8,20 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    Gemma3TextConfig,
+    PreTrainedModel,
+    SiglipVisionConfig,
+)
 
 import prunescope
-from prunescope.errors import CheckpointError
+from prunescope.architecture import describe
+from prunescope.checkpoint import open_checkpoint
+from prunescope.errors import ArchitectureError, CheckpointError
+from prunescope.pruning.groups import check_prunable
 from tests.support.pruning import edit_weights, store_as_torch
 from tests.support.tiny import BIASES, edit_json, tiny_folder, tiny_network
 
@@ -178,3 +188,24 @@ def test_rotary_frequencies_of_old_files_are_passed_over(tmp_path: Path) -> None
     name = LAST + "self_attn.rotary_emb.inv_freq"
     edit_weights(tmp_path, {name: torch.zeros(4)})
     assert torch.equal(logits(prunescope.load(tmp_path)), expected)
+
+
+def test_a_model_that_also_sees_is_refused_in_a_line(tmp_path: Path) -> None:
+    # transformers has a class for it, whose vision tower our way of building does not fill.
+    small = {
+        "hidden_size": 16, "intermediate_size": 20, "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }  # fmt: skip
+    config = Gemma3Config(
+        text_config=Gemma3TextConfig(
+            **small, vocab_size=40, num_key_value_heads=1, head_dim=8, pad_token_id=0
+        ),
+        vision_config=SiglipVisionConfig(**small, image_size=28, patch_size=14),
+        mm_tokens_per_image=4,
+    )
+    Gemma3ForConditionalGeneration(config).save_pretrained(tmp_path)
+    said = "its language model is part of a gemma3 model, which can be measured only"
+    with pytest.raises(ArchitectureError, match=said):
+        prunescope.load(tmp_path)
+    with pytest.raises(ArchitectureError, match=said):
+        check_prunable(describe(open_checkpoint(tmp_path)))

@@ -14,6 +14,7 @@ import pytest
 from prunescope.analysis.compare import compare
 from prunescope.analysis.compare_result import Comparison
 from prunescope.checkpoint import open_checkpoint
+from prunescope.errors import ArchitectureError
 from prunescope.report.analysis import print_analysis
 from prunescope.report.console import Screen
 from prunescope.report.messages import Language, Messages
@@ -95,3 +96,18 @@ def test_a_head_in_both_or_in_neither_needs_no_word(tmp_path: Path) -> None:
         shapes = llama_shapes(TIED) | head
         lines = printed(compared(tmp_path / name, shapes, shapes))
         assert not [line for line in lines if line.startswith("Note")]
+
+
+def test_tokens_that_were_added_are_told(tmp_path: Path) -> None:
+    # A padding token, as for training; layer 2 lost a quarter of its channels, 3 × 3 × 8 weights.
+    pruned = llama_shapes(TIED, range(2, 3), channels=3) | {"model.embed_tokens.weight": (11, 8)}
+    found = compared(tmp_path / "more", llama_shapes(TIED), pruned)
+    assert found.parameters.removed == 72 - 8
+    note = "Note: the vocabulary grew from 10 to 11 tokens; what that adds is taken off what was"
+    assert any(line.startswith(note) for line in printed(found))
+    assert any("词表从 10 增至 11 个词元" in line for line in printed(found, "zh"))
+
+    fewer = compared(tmp_path / "fewer", pruned, pruned | {"model.embed_tokens.weight": (10, 8)})
+    assert not any("vocabulary" in line for line in printed(fewer))
+    with pytest.raises(ArchitectureError, match=r"Token Embedding is 11 × 9, .* swapped"):
+        compared(tmp_path / "wider", pruned, pruned | {"model.embed_tokens.weight": (11, 9)})

@@ -117,6 +117,11 @@ MODELS: dict[str, Callable[[], PreTrainedModel]] = {
     "mpt": lambda: hf.MptForCausalLM(
         hf.MptConfig(vocab_size=40, d_model=32, n_heads=4, n_layers=3, expansion_ratio=2)
     ),
+    "olmo3": lambda: hf.Olmo3ForCausalLM(hf.Olmo3Config(**_QUOTIENT)),
+    "granite": lambda: hf.GraniteForCausalLM(hf.GraniteConfig(**_QUOTIENT)),
+    "smollm3": lambda: hf.SmolLM3ForCausalLM(hf.SmolLM3Config(**_QUOTIENT)),
+    "nemotron": lambda: hf.NemotronForCausalLM(hf.NemotronConfig(**_GQA)),
+    "glm4": lambda: hf.Glm4ForCausalLM(hf.Glm4Config(**_GQA)),
     "starcoder2": lambda: hf.Starcoder2ForCausalLM(hf.Starcoder2Config(**_QUOTIENT)),
     "cohere": lambda: hf.CohereForCausalLM(
         hf.CohereConfig(**_QUOTIENT | {"tie_word_embeddings": True}, use_qk_norm=True)

@@ -123,8 +123,11 @@ def layout(model: Model, original: Model | None = None) -> Layout:
             elif parts(label):
                 found.setdefault(_place(model, layer, label, expert), []).append(axis)
     rows: dict[str, int] = {}
-    for name, known in model.family.spaces.items():
-        for source in (original, model):
+    spaces, groups = model.family.spaces, model.family.groups
+    cut = {spaces[space].config for group in groups.values() for space in group.spaces}
+    for name, known in spaces.items():
+        # Of DeepSeek's shared experts a unit is as wide as an expert, which pruning narrows.
+        for source in (model, original) if known.unit in cut else (original, model):
             count = _unit_rows(source, known) if source else None
             if count:
                 rows.setdefault(name, count)

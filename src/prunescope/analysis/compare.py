@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from prunescope.analysis.compare_result import Comparison, LayerComparison, ModuleComparison
+from prunescope.analysis.compare_result import (
+    VOCABULARY,
+    Comparison,
+    LayerComparison,
+    ModuleComparison,
+)
 from prunescope.analysis.counts import Counts
 from prunescope.analysis.layer_match import Align, LayerMatch, match_layers
 from prunescope.analysis.pair import describe_pair
@@ -73,6 +78,7 @@ def _compare(
         and _grew(old, new)
         and not is_tie
         and not (old is None and role in (Role.HEAD, *SUBSTITUTES))
+        and not _has_more_tokens(role, old, new)
     ):
         place = role.title if layer is None else f"{role.title} of layer {layer}"
         raise ArchitectureError(
@@ -81,6 +87,11 @@ def _compare(
         )
     sizes = (m.parameters if m else 0 for m in (before, after))
     return ModuleComparison(layer, role, old, new, Counts(*sizes))
+
+
+def _has_more_tokens(role: Role, old: tuple[int, ...] | None, new: tuple[int, ...]) -> bool:
+    """Whether all that grew is the vocabulary, as where a padding token is added for training."""
+    return role in VOCABULARY and old is not None and not _grew(old[1:], new[1:])
 
 
 def _grew(old: tuple[int, ...] | None, new: tuple[int, ...]) -> bool:

@@ -24,6 +24,10 @@ COLUMNS = (
 )
 
 
+# Whose rows are tokens.
+VOCABULARY = (Role.EMBEDDING, Role.HEAD)
+
+
 @dataclass(frozen=True, slots=True)
 class ModuleComparison:
     """One module of one layer before and after.
@@ -131,14 +135,30 @@ class Comparison(Tabular):
         counts = next((m.parameters for m in heads), Counts(0, 0))
         return counts if (counts.original == 0) != (counts.pruned == 0) else None
 
+    @property
+    def tokens_added(self) -> tuple[int, int] | None:
+        """Tokens of the original and of the pruned model, where that has more; None elsewhere."""
+        shapes = ((m.original_shape, m.pruned_shape) for m in self.outside if m.role in VOCABULARY)
+        counts = ((old[0], new[0]) for old, new in shapes if old and new)
+        return next(((old, new) for old, new in counts if new > old), None)
+
     def projections(self, role: Role) -> tuple[ModuleComparison, ...]:
         """The modules of `role`, by layer."""
         return tuple(m for layer in self.layers for m in layer.modules if m.role is role)
 
     def verdicts(self) -> tuple[RoleVerdict, ...]:
-        """One verdict for each projection: of the seven in their order, then the others."""
-        roles = tabled(m.role for layer in self.layers for m in layer.modules)
+        """One verdict for each projection: of the seven in their order, then the others.
+
+        Of modules that no table knows vectors are taken for norms, and have none.
+        """
+        modules = [m for layer in self.layers for m in layer.modules]
+        matrices = {m.role for m in modules if _is_matrix(m)}
+        roles = tabled(m.role for m in modules if not m.role.is_own or m.role in matrices)
         return tuple(_verdict(role, self.projections(role)) for role in roles)
+
+
+def _is_matrix(module: ModuleComparison) -> bool:
+    return any(len(shape or ()) > 1 for shape in (module.original_shape, module.pruned_shape))
 
 
 def _row(module: ModuleComparison) -> tuple[object, ...]:

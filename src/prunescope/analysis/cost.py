@@ -32,6 +32,10 @@ _PROJECTED = (Role.EMBEDDING_IN, Role.EMBEDDING_OUT)
 _EXPERTS = (Role.EXPERT_GATE, Role.EXPERT_UP, Role.EXPERT_DOWN, Role.EXPERT_GATE_UP)
 
 
+class Unpriced(ArchitectureError):
+    """A family that there are no formulas for."""
+
+
 def cost(checkpoint: Checkpoint, workload: Workload | None = None) -> Cost:
     """Costs of a model, from its headers.
 
@@ -39,15 +43,15 @@ def cost(checkpoint: Checkpoint, workload: Workload | None = None) -> Cost:
         workload: what is asked of it; by default one sequence of 4096 tokens, its cache in bf16.
 
     Raises:
-        ArchitectureError: an adapter, one shard of several, or a family that there are no formulas
-            for.
+        ArchitectureError: an adapter, or one shard of several.
+        Unpriced: a family that there are no formulas for.
     """
     workload = workload or Workload()
     refuse_shard(checkpoint.path, [file.name for file in checkpoint.files])
     model = describe(checkpoint)
     refuse_generic(model, "cost")
     if model.family.unpriced is not None:
-        raise ArchitectureError(
+        raise Unpriced(
             f"{checkpoint.path}: no formula for what a {model.family.name} model costs: "
             f"{model.family.unpriced}"
         )
@@ -91,6 +95,8 @@ def _head(model: Model) -> Module | None:
     """What makes logits: the output head, else the embedding unless config.json unties it."""
     if Role.HEAD in model.outside:
         return model.outside[Role.HEAD]
+    if Role.CLASSIFIER in model.outside:
+        return None
     if model.checkpoint.config.get("tie_word_embeddings") is False:
         return None
     return model.outside.get(Role.EMBEDDING)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from prunescope.analysis.axes import Layout
@@ -55,22 +55,30 @@ class Expectation:
         cut: group → layers that should have lost units.
         wanted: what else the user says.
         record: what else pruning.json says.
+        kept: the original's numbers of the layers that are left; None where they still have them.
     """
 
     source: Source
     cut: Mapping[str, frozenset[int]]
     wanted: Wanted
     record: PruningRecord | None
+    kept: Sequence[int] | None = None
 
 
 def expect(
-    wanted: Wanted, record: PruningRecord | None, before: Layout, after: Layout, original: Model
+    wanted: Wanted,
+    record: PruningRecord | None,
+    before: Layout,
+    after: Layout,
+    original: Model,
+    kept: Sequence[int] | None = None,
 ) -> Expectation:
     """Options come before pruning.json, that before what the shapes suggest.
 
     Args:
         before: the layers of the original that should be left, under the pruned model's numbers.
         original: all of it; a range that the user names is one of its layers.
+        kept: as `Expectation` has it.
 
     Raises:
         PlanError: a layer range that goes past the original's layers.
@@ -84,19 +92,34 @@ def expect(
                 f"layer range {named.start}:{named.stop} (half open) goes past the original's "
                 f"layers, {min(original.layers)}..{max(original.layers)}"
             )
-        kept = record.kept_layers if record else None
         left = zip(named, named, strict=True) if kept is None else enumerate(kept)
         cut = frozenset(number for number, layer in left if layer in named)
-        return Expectation("options", dict.fromkeys(groups, cut), wanted, record)
+        return Expectation("options", dict.fromkeys(groups, cut), wanted, record, kept)
     if record is not None:
-        return Expectation("pruning.json", {g: record.cut(g) for g in groups}, wanted, record)
+        told = {g: record.cut(g) for g in groups}
+        if kept is not None and record.kept_layers is None:
+            # It was written before the layers went, and has the original's numbers.
+            moved = [*enumerate(kept)]
+            told = {g: frozenset(n for n, layer in moved if layer in told[g]) for g in groups}
+        return Expectation("pruning.json", told, wanted, record, kept)
     seen = {name: frozenset(n for n in layers if is_cut(before, after, n, name)) for name in groups}
-    return Expectation("inferred", seen, wanted, record)
+    return Expectation("inferred", seen, wanted, record, kept)
+
+
+def is_gone(before: Layout, after: Layout, layer: int, spaces: Sequence[str]) -> bool:
+    """Whether a layer had all of `spaces`, and has none of them left."""
+    return all(
+        before.rows(layer, space) is not None and after.rows(layer, space) is None
+        for space in spaces
+    )
 
 
 def is_cut(before: Layout, after: Layout, layer: int, group: str) -> bool:
-    """Whether a space of the group `group` has fewer rows than the original's."""
-    for space in before.model.family.groups[group].spaces:
+    """Whether a space of the group `group` has fewer rows than the original's, or all are gone."""
+    spaces = before.model.family.groups[group].spaces
+    if is_gone(before, after, layer, spaces):
+        return True
+    for space in spaces:
         for _, name in before.of_space(layer, space):
             old, new = before.rows(layer, name), after.rows(layer, name)
             if old is not None and new is not None and new < old:

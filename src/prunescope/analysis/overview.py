@@ -10,7 +10,7 @@ from prunescope.analysis.breakdown import Part, breakdown
 from prunescope.analysis.checks import Check
 from prunescope.analysis.compare import compare
 from prunescope.analysis.compare_result import Comparison
-from prunescope.analysis.cost import cost
+from prunescope.analysis.cost import Unpriced, cost
 from prunescope.analysis.cost_result import Cost
 from prunescope.analysis.devices import Device
 from prunescope.analysis.evaluation_file import Evaluated
@@ -32,6 +32,7 @@ class PrunedOverview:
 
     Attributes:
         kept: which heads and channels are left.
+        cost: None for a family that there are no formulas for.
         trace: what its weights tell; None where they were not read.
         evaluation: None where it was not measured.
     """
@@ -41,7 +42,7 @@ class PrunedOverview:
     parts: tuple[Part, ...]
     kept: Kept
     verification: Verification
-    cost: Cost
+    cost: Cost | None
     trace: Trace | None
     evaluation: Evaluated | None
 
@@ -60,16 +61,18 @@ class Overview:
         wanted: what should have been pruned, as far as the user says.
         best: of the original (-1) and the models (0, 1, …) that have a finite perplexity, those
             that no other beats in parameters and perplexity, by rising parameters.
+        workload: of the costs.
     """
 
     original: Checkpoint
     original_size: ModelSize
-    original_cost: Cost
+    original_cost: Cost | None
     original_evaluation: Evaluated | None
     models: tuple[PrunedOverview, ...]
     device: Device | None
     wanted: Wanted
     best: tuple[int, ...]
+    workload: Workload
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,9 @@ def overview(original: Checkpoint, pruned: Sequence[Checkpoint], asked: Question
         ArchitectureError: as `compare` and `trace` do.
         CheckpointError: a pruning.json, or weights, that cannot be read.
         PlanError: something is wanted that the original does not have.
+        Unpriced: costs of a workload or on a device are asked of a family without formulas.
     """
-    size, price = measure(original), cost(original, asked.workload)
+    size, price = measure(original), _priced(original, asked)
     models = tuple(_pruned(original, one, size, asked) for one in pruned)
     evaluations = asked.evaluations or {}
     before = evaluations.get(original.path)
@@ -114,7 +118,17 @@ def overview(original: Checkpoint, pruned: Sequence[Checkpoint], asked: Question
         asked.device,
         asked.wanted,
         _best(size, before, models),
+        asked.workload,
     )
+
+
+def _priced(model: Checkpoint, asked: Question) -> Cost | None:
+    try:
+        return cost(model, asked.workload)
+    except Unpriced:
+        if asked.device is not None or asked.workload != Workload():
+            raise
+        return None
 
 
 def _pruned(
@@ -130,7 +144,7 @@ def _pruned(
         breakdown(before, after),
         kept_units(before, after, read_record(pruned), traced, comparison.matched.layers),
         verify(pruned, original, asked.wanted, asked.read_weights),
-        cost(pruned, asked.workload),
+        _priced(pruned, asked),
         traced,
         (asked.evaluations or {}).get(pruned.path),
     )

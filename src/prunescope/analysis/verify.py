@@ -16,7 +16,7 @@ from prunescope.analysis.checks.plan import plan_checks
 from prunescope.analysis.checks.record import record_check
 from prunescope.analysis.expectation import Wanted, expect
 from prunescope.analysis.record import read_record
-from prunescope.analysis.renumbering import renumbered
+from prunescope.analysis.renumbering import layers_left, renumbered
 from prunescope.analysis.tabular import Tabular
 from prunescope.architecture import Model, describe, describe_both, refuse_generic
 from prunescope.checkpoint import Checkpoint
@@ -99,15 +99,14 @@ def verify(
     shapes = layout(after, before)
     record = read_record(pruned)
     # What is left is held against the layers that it comes from.
-    view = before
-    if before is not None and record is not None and record.kept_layers is not None:
-        view = renumbered(before, record.kept_layers)
+    kept = layers_left(before, after, record) if before is not None else None
+    view = before if before is None or kept is None else renumbered(before, kept)
     shapes_before = layout(view) if view is not None else None
     checks: list[Check] = []
     if shapes_before is None or before is None:
         checks += (judged("plan", name, [finding("skip", "no_original")]) for name in _PLAN)
     else:
-        expected = expect(wanted, record, shapes_before, shapes, before)
+        expected = expect(wanted, record, shapes_before, shapes, before, kept)
         checks += plan_checks(shapes_before, shapes, expected, before)
     checks.append(record_check(shapes, record, shapes_before, before))
     checks += coherence_checks(shapes, shapes_before, record.gqa if record else "group")

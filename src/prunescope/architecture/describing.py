@@ -74,8 +74,12 @@ def _advice(family: Family, tensor: TensorInfo) -> str:
         what = "run prunescope convert first" if is_pieces else "save the model by save_pretrained"
         return f": experts stacked as transformers has them in memory: {what}"
     # https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.prune.remove.html
-    is_masked = tensor.name.endswith(("_orig", "_mask"))
-    return ": torch.nn.utils.prune's, call prune.remove before saving" if is_masked else ""
+    if tensor.name.endswith(("_orig", "_mask")):
+        return ": torch.nn.utils.prune's, call prune.remove before saving"
+    # A whole PeftModel; adapters alone are told by their own names.
+    if tensor.name.startswith("base_model.model."):
+        return ": PEFT's, call merge_and_unload before saving"
+    return "; prunescope verify lists all such tensors"
 
 
 def _assembled(

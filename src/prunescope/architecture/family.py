@@ -53,6 +53,14 @@ class TensorRole:
     axes: tuple[str, ...]
 
 
+# What transformers' classes for a task, and TRL's for rewards, put on a model of any family.
+TASK_HEADS: Mapping[str, TensorRole] = {
+    f"{name}.{part}": TensorRole(Role.CLASSIFIER, axes)
+    for name in ("score", "qa_outputs", "v_head.summary")
+    for part, axes in (("weight", ("_", "hidden")), ("bias", ("_",)))
+}
+
+
 @dataclass(frozen=True, slots=True)
 class GroupSpec:
     """What a pruning method removes together.
@@ -213,12 +221,13 @@ class Family:
             key, expert = starred(rest)
             if expert is not None and key in stack.layer:
                 return Found(index, number, key, expert)
-        return Found(None, None, name) if name in self.model else None
+        return Found(None, None, name) if name in self.model or name in TASK_HEADS else None
 
     def role(self, found: Found) -> TensorRole:
         """What the tensor at a place is."""
-        table = self.model if found.stack is None else self.stacks[found.stack].layer
-        return table[found.key]
+        if found.stack is not None:
+            return self.stacks[found.stack].layer[found.key]
+        return self.model.get(found.key) or TASK_HEADS[found.key]
 
     def find(self, name: str) -> tuple[int | None, TensorRole] | None:
         """Layer number (None outside the layers) and role of the tensor `name`, or None.

@@ -164,3 +164,15 @@ def refuse_other_names(model: Model) -> None:
     if is_gguf or model.project is not None:
         what = "is a GGUF" if is_gguf else f"its tensors have {model.project}'s names"
         raise ArchitectureError(f"{path}: {what}: run  prunescope convert {path} FOLDER  first")
+
+
+def refuse_more_than_text(config: Mapping[str, Any], where: str) -> None:
+    """Raise ArchitectureError for the config of a model that also sees or hears.
+
+    What is measured of it is its language model, inside a larger one that is no causal LM's class.
+    """
+    if isinstance(config.get("text_config"), dict):
+        raise ArchitectureError(
+            f"{where}: its language model is part of a {config.get('model_type')} model, which can "
+            "be measured only: save the language model by itself, with text_config as config.json"
+        )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from prunescope.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from prunescope.checkpoint.jsonfile import read_object
 from prunescope.checkpoint.numbered import check_numbers
-from prunescope.checkpoint.storage import File, Folder
+from prunescope.checkpoint.storage import File, Folder, LocalFolder
 from prunescope.errors import CheckpointError, NoWeights
 
 INDEX_SUFFIX = ".index.json"
@@ -23,6 +24,9 @@ _PREFERRED = (
     "pytorch_model.bin" + INDEX_SUFFIX,
 )
 _SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
+# Where the hub's cache has the folders of a model's revisions.
+_SNAPSHOTS = "snapshots"
+_MOST_BELOW = 100
 # Six times the most that a public model has.
 MAX_FILES = 5000
 # What training leaves beside the weights; never a model.
@@ -101,7 +105,8 @@ def find_weights(folder: Folder) -> tuple[dict[str, File], dict[str, str]]:
             check_numbers(folder, found)
             return {name: folder.file(name) for name in found}, {}
     if not any(name.endswith(GGUF_SUFFIX) for name in names):
-        raise NoWeights(folder, f"no weights here: no {', '.join(_SUFFIXES)} or {GGUF_SUFFIX}")
+        cause = f"no weights here: no {', '.join(_SUFFIXES)} or {GGUF_SUFFIX}"
+        raise NoWeights(folder, cause + _place_below(folder))
     from prunescope.checkpoint import gguf_split
 
     shards = gguf_split.model_names(folder, names)
@@ -109,7 +114,26 @@ def find_weights(folder: Folder) -> tuple[dict[str, File], dict[str, str]]:
     return {name: folder.file(name) for name in shards}, {}
 
 
-def _weights(names: Sequence[str], suffix: str) -> list[str]:
+def _place_below(folder: Folder) -> str:
+    """Which folder in it was meant, if one has weights: of a training, or of the hub's cache."""
+    # A hub's folder asks here for its weights before it tells whether it is local.
+    if not isinstance(folder, LocalFolder):
+        return ""
+    with suppress(OSError):
+        for place in (folder.path, folder.path / _SNAPSHOTS):
+            if place.is_dir():
+                below = sorted(entry for entry in place.iterdir() if entry.is_dir())
+                for entry in below[:_MOST_BELOW]:
+                    if any(_is_weights(file.name) for file in entry.iterdir()):
+                        return f"; name {entry.relative_to(folder.path)} in it"
+    return ""
+
+
+def _is_weights(name: str) -> bool:
+    return name == METADATA or bool(_weights([name], (*_SUFFIXES, GGUF_SUFFIX)))
+
+
+def _weights(names: Sequence[str], suffix: str | tuple[str, ...]) -> list[str]:
     return [name for name in names if name.endswith(suffix) and name not in _NOT_WEIGHTS]
 
 

@@ -16,6 +16,7 @@ from prunescope.errors import CheckpointError
 
 # What tells a format, in bytes.
 HEAD = 512
+SAFETENSORS = "safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ FORMATS = (
         lambda head, _: head.startswith(_MAGIC_TEXT) or _is_legacy(head),
     ),
     Format(
-        "safetensors",
+        SAFETENSORS,
         "prunescope.checkpoint.safetensors",
         lambda head, size: _has_header(head) and int.from_bytes(head[:8], "little") <= size,
     ),
@@ -139,7 +140,7 @@ def recognise(file: File) -> Format:
         raise CheckpointError(file, cause)
     if file.name.endswith(".safetensors"):
         # Its reader can say what is wrong with it.
-        return next(f for f in FORMATS if f.name == "safetensors")
+        return next(f for f in FORMATS if f.name == SAFETENSORS)
     raise CheckpointError(file, _UNKNOWN)
 
 

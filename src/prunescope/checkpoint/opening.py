@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,11 +11,12 @@ from typing import Any, TypeVar
 from prunescope.checkpoint.adapter import ADAPTER_CONFIG, adapter_in
 from prunescope.checkpoint.budget import Budget
 from prunescope.checkpoint.folder import METADATA, is_distributed, weight_files
-from prunescope.checkpoint.formats import read
+from prunescope.checkpoint.formats import SAFETENSORS, read
 from prunescope.checkpoint.jsonfile import read_beside
 from prunescope.checkpoint.places import locate, shown
 from prunescope.checkpoint.storage import File, Folder
 from prunescope.checkpoint.types import Checkpoint, Contents, TensorInfo
+from prunescope.checkpoint.wrapper_names import WRAPPERS, without_wrappers
 from prunescope.errors import CheckpointError
 
 CONFIG = "config.json"
@@ -68,6 +70,8 @@ def _open(path: str, folder: Folder, name: str | None) -> Checkpoint:
     for content in contents:
         metadata.update(content.metadata)
         config.update(content.config)
+    if formats[0] == SAFETENSORS:
+        tensors = _unwrapped(tensors, metadata)
     if not (beside or config):
         beside = _params(folder, tensors)
     config |= beside
@@ -128,6 +132,16 @@ def _distributed(path: str, folder: Folder) -> Checkpoint:
         adapter=adapter_in(folder, files, contents.tensors),
         mixed=contents.mixed,
     )
+
+
+def _unwrapped(tensors: dict[str, TensorInfo], metadata: dict[str, str]) -> dict[str, TensorInfo]:
+    """`tensors` under the model's own names, of all shards together, as torch's readers do it."""
+    names, wrappers = without_wrappers(list(tensors), next(iter(tensors.values())).file)
+    if not wrappers:
+        return tensors
+    metadata[WRAPPERS] = " ".join(wrappers)
+    pairs = zip(names, tensors.values(), strict=True)
+    return {name: replace(tensor, name=name) for name, tensor in pairs}
 
 
 def _results(calls: Sequence[Callable[[], T]], far: bool) -> list[T]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from prunescope.checkpoint import pickle_machine
 from prunescope.checkpoint.distributed_metadata import Stretch, read_places
 from prunescope.checkpoint.folder import METADATA
-from prunescope.checkpoint.formats import HEAD, of_head
+from prunescope.checkpoint.formats import HEAD, SAFETENSORS, of_head
 from prunescope.checkpoint.pickle_machine import Pickled
 from prunescope.checkpoint.pickle_places import MAX_BYTES, pickles_in
 from prunescope.checkpoint.storage import File, Folder
@@ -77,7 +77,7 @@ def _windows(file: File, places: Sequence[Stretch]) -> Iterator[Window]:
         if start < end:
             raise CheckpointError(file, f"the piece at byte {start} overlaps another")
         known = of_head(file.read(start, HEAD), file.size - start)
-        if known is not None and known.name == "safetensors":
+        if known is not None and known.name == SAFETENSORS:
             # All its tensors are said to lie where it begins, each with its own length; it is what
             # the file ends in.
             whole, length = start, file.size - start

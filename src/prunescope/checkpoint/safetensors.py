@@ -19,7 +19,7 @@ from prunescope.checkpoint.dtypes import DTYPE_BITS, bytes_of
 from prunescope.checkpoint.jsonfile import parse_object
 from prunescope.checkpoint.layout import check_layout, elements_of
 from prunescope.checkpoint.storage import File
-from prunescope.checkpoint.types import Contents, TensorInfo
+from prunescope.checkpoint.types import READERS_NOTE, Contents, TensorInfo
 from prunescope.errors import CheckpointError
 
 MAX_HEADER = 100_000_000
@@ -65,7 +65,7 @@ def _metadata(value: Any, file: File) -> dict[str, str]:
         return {}
     if not isinstance(value, Mapping) or not all(isinstance(v, str) for v in value.values()):
         raise CheckpointError(file, "__metadata__ is not a map of strings")
-    return dict(value)
+    return {key: text for key, text in value.items() if not key.startswith(READERS_NOTE)}
 
 
 def _tensor(name: str, entry: Any, start: int, file: File) -> TensorInfo:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from prunescope.checkpoint.pickle_values import Call, Dict
@@ -27,7 +28,7 @@ from prunescope.checkpoint.torch_storage import Locate
 from prunescope.checkpoint.torch_subclass import SUBCLASS, Made, subclass, whole
 from prunescope.checkpoint.torch_tensor import is_tensor, located, stored
 from prunescope.checkpoint.types import Contents, TensorInfo
-from prunescope.checkpoint.wrapper_names import without_wrappers
+from prunescope.checkpoint.wrapper_names import WRAPPERS, without_wrappers
 from prunescope.errors import CheckpointError
 
 # The model itself before its moving average, which timm, BasicSR and others keep beside it.
@@ -49,6 +50,8 @@ KEYS = (
 _KEYS = frozenset(KEYS)
 MAX_NESTING = 3
 MAX_TENSORS = 150_000
+# Of keys that are none of these.
+_MOST_NAMED = 3
 
 
 def contents(root: Any, locate: Locate, file: File) -> Contents:
@@ -63,7 +66,7 @@ def contents(root: Any, locate: Locate, file: File) -> Contents:
     chosen = _chosen(root, (), set())
     if chosen is None:
         kind = "holds no state dict: no tensor at its top level, nor under any of"
-        raise CheckpointError(file, f"{kind} {', '.join(KEYS)}")
+        raise CheckpointError(file, f"{kind} {', '.join(KEYS)}{_elsewhere(root)}")
     path, model = chosen
     metadata = {"prunescope.key": ".".join(path)} if path else {}
     config: dict[str, Any] = {}
@@ -77,7 +80,7 @@ def contents(root: Any, locate: Locate, file: File) -> Contents:
         raise CheckpointError(file, f"over {MAX_TENSORS} tensors")
     names, wrappers = without_wrappers(list(values), file)
     if wrappers:
-        metadata["prunescope.wrappers"] = " ".join(wrappers)
+        metadata[WRAPPERS] = " ".join(wrappers)
     tensors = _tensors(zip(names, values.values(), strict=True), locate, file)
     weight = next((each for value in values.values() if (each := subclass(value))), None)
     if weight is not None:
@@ -108,6 +111,15 @@ def _chosen(
         return path, value
     barren.add(id(value))
     return None
+
+
+def _elsewhere(root: Any) -> str:
+    """What to do where `root` has models under keys of its own."""
+    pairs = root.pairs if isinstance(root, (Dict, Call)) else ()
+    barren: set[int] = set()
+    held = (key for key, value in pairs if isinstance(key, str) and _chosen(value, (), barren))
+    keys = [repr(key) for key in islice(held, _MOST_NAMED)]
+    return f"; save by itself what lies under {' or '.join(keys)}" if keys else ""
 
 
 def _tensors(

@@ -11,6 +11,9 @@ from typing import Any
 from prunescope.checkpoint.own_bytes import own_bytes
 from prunescope.checkpoint.storage import File, Folder
 
+# How keys of metadata begin that readers put there: where in a file the model was, and how.
+READERS_NOTE = "prunescope."
+
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:

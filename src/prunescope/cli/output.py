@@ -74,17 +74,23 @@ def check_file(path: Path, *models: Checkpoint) -> None:
     """Can a result be written to `path`, as far as can be told before the work is done?
 
     Args:
-        models: whose weights are not to be lost to a slip of the pen.
+        models: whose weights and config.json are not to be lost to a slip of the pen.
 
     Raises:
-        PrunescopeError: there is no such folder, or a model's weights are there.
+        PrunescopeError: there is no such folder, or a model's weights or config.json are there.
     """
     if not path.parent.is_dir():
         raise PrunescopeError(f"{path}: cannot be written (no such folder)")
+    from prunescope.checkpoint.opening import CONFIG
+
     for model in models:
         for file in model.files:
             if file.local is not None and path.exists() and path.samefile(file.local):
                 raise PrunescopeError(f"{path}: has weights of {model.path}: name another file")
+        home = model.home.local
+        is_config = path.name == CONFIG and path.exists()
+        if is_config and home is not None and path.parent.samefile(home):
+            raise PrunescopeError(f"{path}: is the config of {model.path}: name another file")
 
 
 def output_options(say: Messages) -> Callable[[_F], Callable[..., Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from prunescope.architecture import refuse_more_than_text
 from prunescope.errors import CheckpointError, first_line
 from prunescope.extras import require
 from prunescope.interop.carried.modeling_prunescope import LayerConfig
@@ -30,7 +31,7 @@ def assemble(
     But for experts that are stored one by one: transformers has one parameter for all of a layer.
 
     Raises:
-        CheckpointError: as `network_of` and `stacked`.
+        ArchitectureError, CheckpointError: as `network_of` and `stacked`.
     """
     return network_of(config, stacked(state, config, where), where)
 
@@ -41,8 +42,10 @@ def network_of(
     """The same, of tensors that have the names of transformers' parameters.
 
     Raises:
+        ArchitectureError: the config of a model that also sees or hears.
         CheckpointError: config.json is unfit, or tensors are missing or extra.
     """
+    refuse_more_than_text(config, where)
     settings = uniform(config, where)
     try:
         built = transformers.AutoConfig.for_model(**settings)

@@ -14,11 +14,11 @@ from typing import Any
 from prunescope.analysis.axes import stated
 from prunescope.analysis.record import RECORD
 from prunescope.architecture import describe
-from prunescope.architecture.unstacked import STACKED
 from prunescope.checkpoint import Checkpoint
 from prunescope.checkpoint.adapter import ADAPTER_CONFIG
 from prunescope.checkpoint.gguf_config import PER_LAYER
 from prunescope.checkpoint.opening import CONFIG
+from prunescope.checkpoint.types import READERS_NOTE
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import ArchitectureError, CheckpointError
 from prunescope.interop.companions import COMPANIONS, RECORD_BEFORE_PADDING, copy_files
@@ -37,8 +37,8 @@ from prunescope.interop.shards import index_name, index_of, split
 from prunescope.interop.ties import Written, written
 from prunescope.steps import Progress
 
-# On where pieces start, and what is stacked: no longer true of the tensors that are written.
-_STALE_NOTES = {"DCP_SHARDING_INFO", "DCP_VERSION", STACKED}
+# On where pieces start, and what readers noted: no longer true of the tensors that are written.
+_STALE_NOTES = ("DCP_SHARDING_INFO", "DCP_VERSION", READERS_NOTE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def copy(
     # PEFT reads one file only.
     limit = sum(map(stored_bytes, tensors.values())) if checkpoint.adapter else shard_bytes
     files = split(tensors, stem, limit)
-    notes = {k: v for k, v in checkpoint.metadata.items() if k not in _STALE_NOTES}
+    notes = {k: v for k, v in checkpoint.metadata.items() if not k.startswith(_STALE_NOTES)}
     notes |= {"format": "pt"} | MARK
     with WeightMap() as weights, progress(len(tensors)) as tick:
         for file, names in files.items():

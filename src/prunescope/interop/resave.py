@@ -13,8 +13,11 @@ from prunescope.architecture import Model
 from prunescope.atomic import check_writable, refuse_file, replacing_folder
 from prunescope.checkpoint import Checkpoint
 from prunescope.checkpoint.folder import INDEX_SUFFIX
+from prunescope.checkpoint.formats import SAFETENSORS
 from prunescope.checkpoint.jsonfile import read_beside
 from prunescope.checkpoint.opening import CONFIG
+from prunescope.checkpoint.types import READERS_NOTE
+from prunescope.checkpoint.wrapper_names import WRAPPERS
 from prunescope.errors import PrunescopeError, first_line
 from prunescope.extras import require
 from prunescope.interop.companions import COMPANIONS, copy_files
@@ -77,19 +80,24 @@ def save_as_it_was(
             home = checkpoint.home
             indexes = [name for name in home.names() if name.endswith(INDEX_SUFFIX)]
             copy_files(home, (CONFIG, RECORD, *indexes, *COMPANIONS), temporary)
+            if WRAPPERS in checkpoint.metadata:
+                # The index has the names that the source has, wrappers included.
+                places = {n: t.file.name for n, t in checkpoint.tensors.items()}
+                for name in indexes:
+                    (temporary / name).write_text(json.dumps({"weight_map": places}), "utf-8")
             record = read_beside(home, RECORD)
             if record.get("schema") == SCHEMA:
                 (temporary / RECORD).write_text(_by_key({**record, **notes}), "utf-8")
 
 
 def _write(part: Mapping[str, torch.Tensor], path: Path, checkpoint: Checkpoint) -> None:
-    if checkpoint.format != "safetensors":
+    if checkpoint.format != SAFETENSORS:
         torch.save(dict(part), path)
         return
     rows = {name: tensor.contiguous() for name, tensor in part.items()}
-    require("safetensors.torch", "prune").save_file(
-        rows, path, {**checkpoint.metadata, "format": "pt"}
-    )
+    notes = checkpoint.metadata.items()
+    metadata = {k: v for k, v in notes if not k.startswith(READERS_NOTE)} | {"format": "pt"}
+    require("safetensors.torch", "prune").save_file(rows, path, metadata)
 
 
 def _by_key(record: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from prunescope.architecture import (
     Role,
     labels,
     refuse_generic,
+    refuse_more_than_text,
     refuse_other_names,
 )
 from prunescope.checkpoint import TensorInfo
@@ -202,6 +203,7 @@ def check_prunable(model: Model) -> None:
     would be no model of transformers."""
     refuse_generic(model, "prune")
     refuse_other_names(model)
+    refuse_more_than_text(model.checkpoint.config, model.checkpoint.path)
     if not model.family.prunable:
         raise ArchitectureError(
             f"{model.checkpoint.path}: a {model.family.name} model can be measured, not pruned: "

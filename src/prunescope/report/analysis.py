@@ -78,6 +78,9 @@ def _totals(comparison: Comparison, screen: Screen, say: Messages) -> None:
     if head is not None:
         key = "head_of_original" if head.original else "head_of_pruned"
         screen.line(say(key, n=head.original or head.pruned), "yellow")
+    tokens = comparison.tokens_added
+    if tokens is not None:
+        screen.line(say("tokens_added", a=tokens[0], b=tokens[1]), "yellow")
 
 
 def _module(

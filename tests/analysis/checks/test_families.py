@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from prunescope.analysis.trace.run import trace
 from prunescope.analysis.verify import Verification, verify
@@ -111,3 +112,15 @@ def test_a_config_cannot_claim_more_experts_than_all_layers_together_have(tmp_pa
     experts = [name for name in missing if ".experts." in str(name)]
     # A quarter of a million experts by a thousand layers, three matrices each; one is there.
     assert len(experts) == (1 << 18) // layers * 3 - 1
+
+
+def test_a_shared_expert_is_as_many_units_as_before_where_all_experts_became_narrower(
+    tmp_path: Path,
+) -> None:
+    original = family_folder("deepseek_v3", tmp_path / "original")
+    config = AutoConfig.from_pretrained(original)
+    # Of a shared expert a unit is an expert's channels; config.json of the pruned model tells them.
+    config.moe_intermediate_size //= 2
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "pruned")
+    found = verify(open_checkpoint(tmp_path / "pruned"), open_checkpoint(original))
+    assert failed(found) == set()

@@ -11,10 +11,14 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from prunescope.analysis.verify import verify
 from prunescope.checkpoint import open_checkpoint
+from prunescope.errors import CheckpointError
+from prunescope.interop.convert import convert
+from prunescope.interop.gguf_export import export_gguf
 from tests.support.gguf_families import folder_of, halved
 from tests.support.pruning import described, plan, prune_tiny, store_as_torch
 from tests.support.tiny import edit_json, tiny_folder, tiny_network
@@ -172,6 +176,31 @@ def test_a_file_that_is_not_what_transformers_looks_for_is_named(tmp_path: Path,
     folder = with_state(tmp_path, lambda x: dict(kept(x)), name)
     assert reasons(folder) == expected
     assert loads_truly(folder, tiny_network().state_dict()) is (not expected)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FILES if kind != "a tensor left out"])
+def test_what_stood_in_the_way_is_gone_once_converted(tmp_path: Path, kind: str) -> None:
+    kept, name, _ = FILES[kind]
+    source = with_state(tmp_path / "m", lambda x: dict(kept(x)), name)
+    convert(source, tmp_path / "out")
+    assert reasons(tmp_path / "out") == set()
+    assert loads_truly(tmp_path / "out", tiny_network().state_dict())
+
+
+def test_a_wrapper_in_a_safetensors_file_is_named(tmp_path: Path) -> None:
+    folder = tiny_folder(tmp_path / "m", tiny_network())
+    state = {f"_orig_mod.{n}": t for n, t in tiny_network().state_dict().items()}
+    save_file(state, folder / "model.safetensors", {"format": "pt"})
+    assert reasons(folder) == {"wrapped"}
+    assert not loads_truly(folder, tiny_network().state_dict())
+
+
+def test_llama_cpp_is_not_said_to_load_what_convert_refuses(tmp_path: Path) -> None:
+    folder = with_state(tmp_path / "m", lambda x: dropped(x["state"]), "pytorch_model.bin")
+    found = check(verified(folder), "llama.cpp").findings
+    assert {one.code for one in found} == {"checks_failed"}
+    with pytest.raises(CheckpointError, match=r"'model\.layers\.1\.mlp\.up_proj\.weight' is miss"):
+        export_gguf(folder, tmp_path / "x.gguf")
 
 
 def test_torchs_format_before_1_6_loads(tmp_path: Path) -> None:

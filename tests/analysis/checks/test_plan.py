@@ -151,6 +151,36 @@ def test_layers_that_went_or_came_are_told(pair: tuple[Path, Path], tmp_path: Pa
     assert codes(verified(pair[1], short), "depth") == {"layers_come"}
 
 
+def without_attention(layer: int) -> Any:
+    """An edit that leaves layer `layer` its MLP alone."""
+    parts = [f"self_attn.{x}_proj.weight" for x in "qkvo"] + ["input_layernorm.weight"]
+    return lambda state: {f"model.layers.{layer}.{part}": None for part in parts}
+
+
+def test_a_layer_whose_attention_went_is_not_as_in_the_original(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder = without_record(spoilt(pair[1], tmp_path / "x", without_attention(3)))
+    found = check(verified(folder, pair[0]), "untouched")
+    assert (found.verdict, found.findings[0].layers) == ("pass", (0,))
+    # As someone says it was not to be touched, it fails.
+    found = check(verified(folder, pair[0], Wanted((1, 3))), "untouched")
+    assert [(one.code, one.layers, one.values) for one in found.findings] == [
+        ("group_gone", (3,), {"group": "attention"}),
+        ("untouched_layers", (0,), {"n": 1}),
+    ]
+    assert check(verified(folder, pair[0], Wanted((1, 4))), "untouched").verdict == "pass"
+
+
+def test_a_layer_with_a_bias_more_is_not_as_in_the_original(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    edit = lambda state: {"model.layers.3.mlp.down_proj.bias": torch.zeros(24)}  # noqa: E731
+    found = verified(spoilt(pair[1], tmp_path / "x", edit), pair[0])
+    assert check(found, "untouched").findings[0].layers == (0,)
+    assert failed(found) == {"tensors", "record", "config"}
+
+
 def without_first_layer(state: State) -> dict[str, torch.Tensor | None]:
     """Layers 1, 2, 3 become 0, 1, 2."""
     changed: dict[str, torch.Tensor | None] = {}
@@ -176,6 +206,30 @@ def test_a_range_names_the_originals_layers_where_some_are_gone(
     assert codes(verified(short, pair[0], Wanted((1, 4))), "target") == {"not_cut"}
     with pytest.raises(PlanError, match=r"past the original's layers, 0\.\.3"):
         verified(short, pair[0], Wanted((1, 5)))
+
+
+def test_layers_that_moved_up_without_a_record_are_told_by_their_weights(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    edits = (without_first_layer, {"num_hidden_layers": 3})
+    short = without_record(spoilt(pair[1], tmp_path / "x", *edits))
+    found = verified(short, pair[0])
+    (gone,) = check(found, "depth").findings
+    assert (gone.verdict, gone.code, gone.layers) == ("warn", "layers_matched", (0,))
+    assert gone.values == {"old": 4, "new": 3}
+    # Of what are now 0, 1 and 2 the pruned ones are 0 and 1: 2 KV heads → 1, 20 channels → 10.
+    assert {one.layers for one in check(found, "target").findings} == {(0, 1)}
+    assert check(found, "untouched").findings[0].layers == (2,)
+    # per_layer_config still has the old numbers.
+    assert failed(found) == {"config"}
+
+    found = verified(short, pair[0], Wanted((1, 3)))
+    assert {check(found, name).verdict for name in ("untouched", "target")} == {"pass"}
+    assert failed(found) == {"depth", "config"}
+    assert codes(verified(short, pair[0], Wanted((0, 2))), "untouched") == {"touched"}
+    # A record of before the layer went still says which were pruned.
+    kept = spoilt(pair[1], tmp_path / "y", *edits)
+    assert failed(verified(kept, pair[0])) == {"depth", "record", "config"}
 
 
 def swap_heads(value: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import prunescope
 from prunescope.report.html.names import short_names
 from prunescope.report.html.said import Said, printed, said
 from tests.report.html.conftest import report
+from tests.support.families import family_folder
 
 VENDOR = Path(prunescope.__file__).parent / "report" / "html" / "vendor"
 # Of the files in npm's d3 7.9.0 and @observablehq/plot 0.6.17, as sha256sum gives them.
@@ -105,3 +107,15 @@ def test_a_sentence_stands_there_in_both_languages() -> None:
 def test_lines_beyond_the_bound_are_counted() -> None:
     lines = printed(lambda screen, _: [screen.line(str(n)) for n in range(5)] and None, 3)
     assert [line.en for line in lines] == ["0", "1", "… and 3 more"]
+
+
+def test_a_family_without_formulas_has_a_report_without_costs(tmp_path: Path) -> None:
+    folder, page = family_folder("bert", tmp_path / "m"), tmp_path / "r.html"
+    shutil.copytree(folder, tmp_path / "p")
+    report(folder, tmp_path / "p", "-o", page)
+    text = page.read_text("utf-8")
+    assert "There are no formulas for what this family costs to run." in text
+    assert 'id="costs-1"' not in text
+    # Where costs are asked for, they are not left out in silence.
+    report(folder, tmp_path / "p", "-o", page, "--device", "l4", code=2)
+    report(folder, tmp_path / "p", "-o", page, "--batch", 4, code=2)

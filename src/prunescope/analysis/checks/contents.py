@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from prunescope.analysis.axes import stated, stated_kinds
 from prunescope.analysis.checks.check import Check, Finding, Verdict, finding, judged
 from prunescope.architecture import Model, Role
-from prunescope.architecture.family import Stack
+from prunescope.architecture.family import TASK_HEADS, Stack
 from prunescope.architecture.tensor_names import ANY, numbered
 from prunescope.checkpoint.dtypes import TORCH_DTYPES
 
@@ -67,7 +67,7 @@ def _outside(after: Model, before: Model | None) -> Iterator[Finding]:
     wanted = set(family.model) - family.optional_model if before is None else _keys(before, None)
     found = _keys(after, None)
     if before is None:
-        wanted |= found & family.optional_model
+        wanted |= found & (family.optional_model | TASK_HEADS.keys())
     yield from _differences(None, wanted - heads, found - heads)
 
 
@@ -117,6 +117,9 @@ def _tied(after: Model, before: Model | None) -> Iterator[Finding]:
         yield finding("skip", "no_embedding" if config else "no_config")
         return
     is_tied = config.get("tie_word_embeddings", after.family.tied) is True
+    if head is None and Role.CLASSIFIER in after.outside:
+        # A model that judges texts has no need of one.
+        return
     if head is None:
         verdict: Verdict = "pass" if is_tied else "fail"
         yield finding(verdict, "head_tied" if is_tied else "head_missing")

@@ -13,7 +13,7 @@ computes, `llama_cpp_fit` and `llama_cpp_config` know.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from prunescope.analysis.axes import Layout, stated_kinds, stated_of, whole
 from prunescope.analysis.checks.check import Check, Finding, finding, judged
@@ -23,6 +23,7 @@ from prunescope.architecture.block_configs import NEMOTRON
 from prunescope.architecture.head_counts import takes_heads
 from prunescope.architecture.tables import form_of
 from prunescope.architecture.unstacked import STACKED
+from prunescope.checkpoint.wrapper_names import WRAPPERS
 
 # What transformers looks for in a folder (transformers/utils/__init__.py, WEIGHTS_NAME …).
 _FILES = (
@@ -68,13 +69,18 @@ def loading_checks(after: Layout, checks: Sequence[Check]) -> tuple[Check, ...]:
             "llama.cpp",
             _built(after, "llama.cpp")
             or [
-                *(_names(after) or llama_cpp_findings(after, uneven, linear)),
+                *_unbroken(_names(after) or llama_cpp_findings(after, uneven, linear), broken),
                 *_stacked(after),
                 *broken,
                 *linear,
             ],
         ),
     )
+
+
+def _unbroken(findings: Iterable[Finding], broken: list[Finding]) -> list[Finding]:
+    """`findings` without a word that all is well, where it is not."""
+    return [one for one in findings if not broken or one.verdict != "pass"]
 
 
 def _engine(name: str, findings: list[Finding]) -> Check:
@@ -158,8 +164,8 @@ def _hugging_face(after: Layout, uneven: list[Finding]) -> Iterator[Finding]:
         yield finding("warn", "pickled_module", cls=checkpoint.metadata[PICKLED])
     elif checkpoint.metadata.get("prunescope.key"):
         yield finding("warn", "nested", key=checkpoint.metadata["prunescope.key"])
-    if checkpoint.metadata.get("prunescope.wrappers"):
-        wrappers = checkpoint.metadata["prunescope.wrappers"]
+    if checkpoint.metadata.get(WRAPPERS):
+        wrappers = checkpoint.metadata[WRAPPERS]
         yield finding("warn", "wrapped", wrappers=wrappers)
     if checkpoint.format == "torch distributed":
         yield finding("warn", "distributed")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from prunescope.analysis.axes import Layout, Place
 from prunescope.analysis.checks.check import Check, Finding, Source, Verdict, finding, judged
 from prunescope.analysis.counts import Counts
-from prunescope.analysis.expectation import Expectation, is_cut
+from prunescope.analysis.expectation import Expectation, is_cut, is_gone
 from prunescope.analysis.record import PruningRecord
 from prunescope.architecture import Model
 
@@ -26,7 +26,7 @@ def plan_checks(
     counts = Counts(original.parameters, after.model.parameters)
     stated: Source = "inferred" if expected.wanted.sparsity is None else "options"
     return (
-        judged("plan", "depth", _depth(before, after, source, original)),
+        judged("plan", "depth", _depth(before, after, expected, original)),
         judged("plan", "untouched", _untouched(before, after, expected), source),
         judged("plan", "target", _target(before, after, expected), _target_source(expected)),
         judged("plan", "sparsity", _sparsity(counts, expected), stated),
@@ -38,15 +38,23 @@ def _target_source(expected: Expectation) -> Source:
     return expected.source if expected.wanted.ratio is None else "options"
 
 
-def _depth(before: Layout, after: Layout, source: Source, original: Model) -> Iterator[Finding]:
+def _depth(
+    before: Layout, after: Layout, expected: Expectation, original: Model
+) -> Iterator[Finding]:
     old, new = before.model.layers.keys(), after.model.layers.keys()
+    verdict: Verdict = "warn" if expected.source == "inferred" else "fail"
     if len(old) < len(original.layers):
-        yield finding("pass", "layers_recorded", old=len(original.layers), new=len(old))
+        counts = {"old": len(original.layers), "new": len(old)}
+        if expected.record is not None and expected.record.kept_layers is not None:
+            yield Finding("pass", "layers_recorded", counts)
+        else:
+            left = frozenset(expected.kept or ())
+            removed = tuple(sorted(original.layers.keys() - left))
+            yield Finding(verdict, "layers_matched", counts, removed)
     gone, come = tuple(sorted(old - new)), tuple(sorted(new - old))
     if come:
         yield Finding("fail", "layers_come", layers=come)
     if gone:
-        verdict: Verdict = "warn" if source == "inferred" else "fail"
         yield Finding(verdict, "layers_gone", {"old": len(old), "new": len(new)}, gone)
 
 
@@ -56,12 +64,17 @@ def _shared(before: Layout, after: Layout) -> list[int]:
 
 def _untouched(before: Layout, after: Layout, expected: Expectation) -> Iterator[Finding]:
     alone = []
+    old_tensors, new_tensors = _tensors(before), _tensors(after)
     for layer in _shared(before, after):
-        touched = False
+        # What came or went is for the check of tensors to name.
+        touched = old_tensors.get(layer) != new_tensors.get(layer)
         for group, spec in before.model.family.groups.items():
             if layer in expected.cut[group]:
                 touched = True
                 continue
+            if is_gone(before, after, layer, spec.spaces):
+                touched = True
+                yield finding("fail", "group_gone", layer, group=group)
             for space in spec.spaces:
                 for place in before.of_space(layer, space):
                     for old, new in _changes(before, after, place):
@@ -70,6 +83,14 @@ def _untouched(before: Layout, after: Layout, expected: Expectation) -> Iterator
         if not touched:
             alone.append(layer)
     yield Finding("pass", "untouched_layers", {"n": len(alone)}, tuple(alone))
+
+
+def _tensors(shapes: Layout) -> dict[int | None, set[str]]:
+    found: dict[int | None, set[str]] = {}
+    for axes in shapes.axes.values():
+        for axis in axes:
+            found.setdefault(axis.layer, set()).add(axis.key)
+    return found
 
 
 def _changes(before: Layout, after: Layout, place: Place) -> set[tuple[int, int]]:

@@ -13,6 +13,7 @@ from prunescope.analysis.trace.pairs import Pair, Reader
 from prunescope.analysis.trace.results import LayerTrace, MemberTrace, Pairing, SpaceTrace
 from prunescope.analysis.trace.shared import HIDDEN
 from prunescope.analysis.trace.spaces import Member, trace_space
+from prunescope.architecture.labels import NO_SPACE
 from prunescope.errors import ArchitectureError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def trace_layer(
     if layer is None:
         return LayerTrace(None, position, {}, None, ())
     pairs = reader.pairs(reader.before.layers[layer], reader.after.layers[position])
-    spaces, others = _trace(reader, pairs, {HIDDEN: hidden})
+    spaces, others = _trace(reader, pairs, {HIDDEN: hidden, NO_SPACE: None})
     return LayerTrace(layer, position, spaces, _pairing(reader, spaces), others)
 
 
@@ -48,7 +49,7 @@ def trace_outside(
     reader: Reader, pairs: Sequence[Pair], hidden: Array | None
 ) -> tuple[dict[str, SpaceTrace], tuple[MemberTrace, ...]]:
     """The same for embedding, head and final norm."""
-    spaces, others = _trace(reader, pairs, {HIDDEN: hidden})
+    spaces, others = _trace(reader, pairs, {HIDDEN: hidden, NO_SPACE: None})
     if hidden is not None:
         pair = next(pair for pair in pairs if HIDDEN in pair.axes)
         length = pair.original.shape[pair.axes.index(HIDDEN)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from prunescope.analysis.cost_result import Cost
 from prunescope.analysis.counts import Counts
 from prunescope.analysis.evaluation_file import Evaluated
 from prunescope.analysis.overview import Overview, PrunedOverview
@@ -50,12 +51,10 @@ def cards(found: Overview) -> list[Card]:
         ),
         Card(said("size_weights"), gigabytes(nbytes.pruned), _before(gigabytes(nbytes.original))),
         Card(said("sparsity"), f"{whole.sparsity:.4f}", _share(whole)),
-        Card(
-            said("cost_kv_token"),
-            f"{one.cost.kv_bytes_per_token:,}",
-            _before(f"{found.original_cost.kv_bytes_per_token:,}"),
-        ),
     ]
+    if one.cost is not None:
+        title, before = said("cost_kv_token"), _before(_kv_cache(found.original_cost))
+        dealt.append(Card(title, _kv_cache(one.cost), before))
     dealt += _measured(found.original_evaluation, one.evaluation)
     checks = one.verification
     failed = said("report_failed", n=len(checks.failed))
@@ -83,7 +82,7 @@ def summaries(found: Overview, names: Sequence[str]) -> list[Summary]:
         Counts(found.original_size.parameters, found.original_size.parameters),
         found.original_size.weight_bytes,
         found.original_evaluation,
-        found.original_cost.kv_bytes_per_token,
+        _kv_cache(found.original_cost),
         None,
         -1 in found.best,
     )
@@ -93,7 +92,7 @@ def summaries(found: Overview, names: Sequence[str]) -> list[Summary]:
             one.comparison.parameters,
             one.sizes.pruned.weight_bytes,
             one.evaluation,
-            one.cost.kv_bytes_per_token,
+            _kv_cache(one.cost),
             one,
             number in found.best,
         )
@@ -101,12 +100,16 @@ def summaries(found: Overview, names: Sequence[str]) -> list[Summary]:
     ]
 
 
+def _kv_cache(cost: Cost | None) -> str:
+    return "-" if cost is None else f"{cost.kv_bytes_per_token:,}"
+
+
 def _summary(
     name: str,
     counts: Counts,
     nbytes: int,
     evaluation: Evaluated | None,
-    kv_cache: int,
+    kv_cache: str,
     pruned: PrunedOverview | None,
     is_best: bool,
 ) -> Summary:
@@ -117,7 +120,7 @@ def _summary(
         gigabytes(nbytes),
         f"{counts.sparsity:.4f}",
         number(evaluation.perplexity if evaluation else None, ",.2f"),
-        f"{kv_cache:,}",
+        kv_cache,
         verdict,
         mark,
         is_best,

@@ -116,7 +116,7 @@ def page(
     charts = chart_data(found, names)
     measured = [(names[0], found.original_evaluation)]
     measured += [(n, m.evaluation) for n, m in zip(names[1:], found.models, strict=True)]
-    workload = found.original_cost.workload
+    workload = found.workload
     layers = max(len(one.comparison.layers) for one in found.models)
     return Page(
         shown(found.original.path),
@@ -162,14 +162,17 @@ def _section(found: Overview, one: PrunedOverview, name: str) -> Section:
             )
             for part in one.parts
         ],
-        [
-            (said(key), cells)
-            for key, cells in cost_figures([found.original_cost, one.cost], found.device)
-        ],
+        _costs(found, one),
         said("report_kept_unknown") if source is None else said("report_kept_by", source=source),
         _trace(one.trace, max(2, MAX_LINES // len(found.models) // 2)),
         bool(one.kept.units),
     )
+
+
+def _costs(found: Overview, one: PrunedOverview) -> list[tuple[Said, list[str]]]:
+    costs = [cost for cost in (found.original_cost, one.cost) if cost is not None]
+    figures = cost_figures(costs, found.device) if len(costs) == 2 else []
+    return [(said(key), cells) for key, cells in figures]
 
 
 def _checks(found: Verification, group: str, most: int) -> list[CheckLine]:

@@ -56,6 +56,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Note: only the pruned model stores an output head of its own ({n:,} parameters); tied to "
         "the embedding it would not count",
     ),
+    "tokens_added": (
+        "注意: 词表从 {a:,} 增至 {b:,} 个词元; 增加的参数已从减少量中扣除",
+        "Note: the vocabulary grew from {a:,} to {b:,} tokens; what that adds is taken off what "
+        "was removed",
+    ),
     "unpruned_layers": ("   未剪枝的层: {layers}", "   Layers not pruned: {layers}"),
     "help_align_layers": (
         "剪枝后的各层对应原始模型的哪一层: auto 层数相同时按编号, 否则按 pruning.json 或权重; "

@@ -63,6 +63,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "There is no pruning.json, and weights were not read (--trace): which units the pruned "
         "layers kept is not known.",
     ),
+    "report_unpriced": (
+        "此家族没有计算推理成本的公式。",
+        "There are no formulas for what this family costs to run.",
+    ),
     "report_kept": ("保留", "kept"),
     "report_unit": ("原始编号", "Number in the original"),
     "report_trace": ("权重追踪", "Trace of the weights"),

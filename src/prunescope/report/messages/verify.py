@@ -50,6 +50,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "原有 {old} 层, 记录保留 {new} 层并重新编号",
         "{new} of {old} layers are left as recorded, and were renumbered",
     ),
+    "why_layers_matched": (
+        "原有 {old} 层, 现有 {new} 层, 按权重对应; 此处为原编号, 以下为重新编号后的",
+        "{new} of {old} layers are left, matched by their weights; these are the original's "
+        "numbers, those below are the file's",
+    ),
     "why_layers_gone": (
         "原有 {old} 层, 现有 {new} 层; 各层按编号对应",
         "{new} of {old} layers are left; layers are matched by number",
@@ -58,6 +63,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "不应剪枝, 但 {space} 从 {old} 变为 {new} 行",
         "not to be pruned, but {space} went from {old} to {new} rows",
     ),
+    "why_group_gone": ("不应剪枝, 但 {group} 已不在", "not to be pruned, but {group} is gone"),
     "why_untouched_layers": ("{n} 层未改动", "{n} layer(s) as in the original"),
     "why_not_cut": ("应剪枝, 但 {group} 未变", "to be pruned, but {group} is as it was"),
     "why_share": (
