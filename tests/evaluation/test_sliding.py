@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
 import prunescope
+from prunescope.architecture import describe
 from prunescope.errors import PrunescopeError
 from prunescope.evaluation.run import Sliding, fitted
 from prunescope.evaluation.sliding import Window, sliding_windows, text_perplexity, whole_model
-from prunescope.evaluation.streamed import streamed_model
+from prunescope.evaluation.streamed import streamed, streamed_model
 from tests.support.families import family_folder
 from tests.support.pruning import described, plan, prune_tiny
+from tests.support.streams import family, stored
 from tests.support.tiny import tiny_folder, tiny_network
 
 TOKENS = [(7 * n * n + 3 * n) % 320 for n in range(230)]
@@ -121,8 +123,8 @@ def test_a_streamed_model_scores_as_the_whole_one(tmp_path: Path, network: dict[
     tiny_folder(tmp_path, tiny_network(**network))
     windows = sliding_windows(TOKENS, 64, 40)
     ticks: list[None] = []
-    streamed = list(streamed_model(described(tmp_path), "cpu", lambda: ticks.append(None))(windows))
-    assert streamed == list(whole_model(prunescope.load(tmp_path), lambda: None)(windows))
+    found = list(streamed_model(described(tmp_path), "cpu", lambda: ticks.append(None))(windows))
+    assert found == list(whole_model(prunescope.load(tmp_path), lambda: None)(windows))
     assert len(ticks) == 4 * len(windows)
 
 
@@ -134,6 +136,19 @@ def test_a_pruned_model_whose_layers_differ_can_be_streamed(tmp_path: Path) -> N
     )
     whole = text_perplexity(windows, whole_model(prunescope.load(tmp_path / "out"), lambda: None))
     assert streamed.value == whole.value
+
+
+@pytest.mark.parametrize("model_type", ["llama", "phi3", "gemma2", "mixtral"])
+def test_what_a_search_tries_is_scored_as_the_model_saved(tmp_path: Path, model_type: str) -> None:
+    """Its weights are slices, made when a layer is run, and given up when it is done."""
+    pruned = prune_tiny(describe(stored(tmp_path / "m", family(model_type))), plan())
+    pruned.save(tmp_path / "out")
+    windows = sliding_windows(TOKENS, 64, 64)
+    network = pruned.layered("cpu")
+    found = list(streamed(network, windows))
+    assert found == list(whole_model(prunescope.load(tmp_path / "out"), lambda: None)(windows))
+    for layer in network.layers[1:3]:
+        assert any(0 in p.stride() for p in layer.parameters())
 
 
 def test_windows_say_what_they_score() -> None:

@@ -12,10 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from prunescope.checkpoint import open_checkpoint
+from prunescope.checkpoint import Checkpoint, open_checkpoint
+from prunescope.checkpoint.weights import WeightMap
 from prunescope.interop import layered
 from prunescope.interop.layer_by_layer import Call
 from prunescope.interop.layered import LayeredNetwork
+from prunescope.interop.torch_tensors import stored_state
 from prunescope.pruning import batches, streaming
 from tests.support.pruning import plan as block_plan
 from tests.support.pruning import prune_tiny
@@ -158,12 +160,15 @@ def test_the_pass_goes_no_deeper_than_what_is_asked_for(
     assert [wanted for _, wanted in seen] == [False] * 8 + [True]
 
 
-def test_weights_are_in_place_only_while_they_are_needed(tmp_path: Path) -> None:
-    from prunescope.checkpoint.weights import WeightMap
+def layered_network(checkpoint: Checkpoint, weights: WeightMap) -> LayeredNetwork:
+    state = stored_state(checkpoint, weights)
+    return LayeredNetwork(state, checkpoint.config, checkpoint.path, "cpu", torch.float64)
 
+
+def test_weights_are_in_place_only_while_they_are_needed(tmp_path: Path) -> None:
     checkpoint = stored(tmp_path, family("mixtral"))
     with WeightMap() as weights:
-        network = LayeredNetwork(checkpoint, weights, "cpu", torch.float64)
+        network = layered_network(checkpoint, weights)
         layer = network.layers[1]
         before = list(layer.parameters())
         with network.present({1}) as present:
@@ -196,11 +201,9 @@ def test_masks_do_not_grow_in_number_with_the_windows(
 
 
 def test_what_a_layer_keeps_is_given_back_once_it_is_known(tmp_path: Path) -> None:
-    from prunescope.checkpoint.weights import WeightMap
-
     checkpoint = stored(tmp_path, family("llama"))
     with WeightMap() as weights:
-        network = LayeredNetwork(checkpoint, weights, "cpu", torch.float64)
+        network = layered_network(checkpoint, weights)
         with network.present({layered.ENTRY}), torch.no_grad():
             hidden, calls = network.enter(torch.arange(8)[None])
         copies: list[weakref.ref[Tensor]] = []

@@ -31,10 +31,13 @@ def searched(
         devices: where scores are measured, and candidates evaluated.
     """
     from dataclasses import replace
+    from functools import partial
 
     from prunescope.cli.prune_scoring import scored
     from prunescope.data import embedded_text
-    from prunescope.evaluation.perplexity import cut_windows, perplexity
+    from prunescope.evaluation.perplexity import cut_windows
+    from prunescope.evaluation.sliding import Window, text_perplexity
+    from prunescope.evaluation.streamed import streamed
     from prunescope.interop.tokenizer import token_ids
     from prunescope.pruning.resolving import resolve
     from prunescope.pruning.run import check_whole
@@ -48,7 +51,8 @@ def searched(
     if plot is not None:
         check_plot(plot)
     tokens = token_ids(model, embedded_text("evaluation"))[: options["search_tokens"]]
-    windows = cut_windows(tokens, options["max_seq_len"], len(tokens))
+    cut = cut_windows(tokens, options["max_seq_len"], len(tokens))
+    windows = [Window(tuple(each), 1) for each in cut]
     quiet = options["quiet"]
     check_whole(model)
     targets = resolve(replace(plan, budget=None, ratio=0.0), model)
@@ -61,9 +65,10 @@ def searched(
     with progress(say("searching"), tries(plan), quiet) as tick:
 
         def judge(pruned: Pruned) -> float:
-            measured = perplexity(pruned.network(devices[1]), windows).value
+            network = pruned.layered(devices[1])
+            measured = text_perplexity(windows, partial(streamed, network))
             tick()
-            return measured
+            return measured.value
 
         found = search(model, plan, units, judge)
     print_search(found, (len(windows), options["max_seq_len"]), screen, say)

@@ -62,11 +62,6 @@ def load(
     return with_generation_settings(network, model)
 
 
-def mapped(model: Model, weights: WeightMap) -> dict[str, torch.Tensor]:
-    """Every tensor of `model` over the memory map: read-only, on the CPU."""
-    return {name: as_tensor(weights, info) for name, info in model.checkpoint.tensors.items()}
-
-
 def as_stored(
     model: Model, state: Mapping[str, torch.Tensor], is_held: bool = True
 ) -> transformers.PreTrainedModel:

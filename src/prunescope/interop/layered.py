@@ -1,22 +1,21 @@
 """How is a network run whose weights are not in memory? Those of a layer come when it is run.
 
-transformers' own network is assembled over the memory map; each stage's parameters are put there,
-on the device and in the computing type, for as long as they are needed.
+transformers' own network is assembled over the memory map, or over shapes where its weights are
+slices of what is mapped; each stage's parameters are put there, on the device and in the computing
+type, for as long as they are needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from prunescope.checkpoint import Checkpoint, TensorInfo
-from prunescope.checkpoint.weights import WeightMap
 from prunescope.extras import require
 from prunescope.interop.assembling import network_of
 from prunescope.interop.layer_by_layer import LayerByLayer
+from prunescope.interop.lazy_state import LazyState
 from prunescope.interop.packed import Index, Place, places, stacked_shape
-from prunescope.interop.torch_tensors import as_tensor
 
 if TYPE_CHECKING:
     import torch
@@ -34,42 +33,48 @@ class LayeredNetwork(LayerByLayer):
     """A causal language model of transformers whose weights stay in their files.
 
     Attributes:
-        network: the model; its parameters lie over the memory map.
-        tensors: those that are stored.
+        network: the model; its parameters lie over the memory map, or have no memory.
+        tensors: what is known of those that are stored.
         places: stored tensor → its parameter, and where it lies in it.
         is_tied: whether the output head is the token embedding.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, weights: WeightMap, device: str, dtype: torch.dtype
+        self,
+        state: LazyState,
+        config: Mapping[str, Any],
+        where: str,
+        device: str,
+        dtype: torch.dtype,
     ) -> None:
         """Assemble the network without reading a weight.
 
         Args:
-            checkpoint: its names are those of transformers.
-            weights: an open map; pages read are given back when a stage is done.
+            state: its names are those of transformers' files. Tensors of layers are made when a
+                stage needs them, and released when it is done; so are those that it copies.
+            config: of the model.
+            where: the model, for a message.
             device, dtype: where and in what it computes.
 
         Raises:
             CheckpointError: as `assemble`, `places` and `LayerByLayer`.
         """
-        self.weights, self.device, self.dtype = weights, device, dtype
-        self.tensors = checkpoint.tensors
-        self.places = places(self.tensors, checkpoint.config, checkpoint.path)
-        self._stacks: dict[str, list[tuple[TensorInfo, Index]]] = {}
-        state: dict[str, Tensor] = {}
+        self.state, self.device, self.dtype = state, device, dtype
+        self.tensors = state.outlines
+        self.places = places(self.tensors, config, where)
+        # Parameter → what it is made of each time.
+        self._parts: dict[str, list[tuple[str, Index]]] = {}
+        parameters: dict[str, Tensor] = {}
         for name, place in self.places.items():
-            if place.index:
-                members = self._stacks.setdefault(place.parameter, [])
-                members.append((checkpoint.tensors[name], place.index))
+            if place.index or name in state.copied:
+                self._parts.setdefault(place.parameter, []).append((name, place.index))
             else:
-                state[place.parameter] = as_tensor(weights, checkpoint.tensors[name])
-        for parameter, members in self._stacks.items():
-            # A shape without memory.
-            state[parameter] = torch.zeros((), dtype=dtype).expand(stacked_shape(members))
-        network = network_of(checkpoint.config, state, checkpoint.path)
-        weights.release()
-        super().__init__(network, checkpoint.path)
+                parameters[place.parameter] = state[name]
+        for parameter, parts in self._parts.items():
+            parameters[parameter] = torch.zeros((), dtype=dtype).expand(self._shape(parts))
+        network = network_of(config, parameters, where)
+        state.release()
+        super().__init__(network, where)
         for module in self.network.modules():
             for name, buffer in module.named_buffers(recurse=False):
                 setattr(module, name, buffer.to(device))
@@ -93,7 +98,7 @@ class LayeredNetwork(LayerByLayer):
         """Whether weights are computed with where they lie in the mapped file, without a copy."""
         stored = {p.dtype for layer in self.layers for p in layer.parameters()}
         on_cpu = torch.device(self.device).type == "cpu"
-        return on_cpu and stored == {self.dtype} and not self._stacks
+        return on_cpu and stored == {self.dtype} and not self._parts
 
     def bytes_of(self, number: int) -> int:
         """Bytes of a layer's weights in the computing type."""
@@ -115,7 +120,7 @@ class LayeredNetwork(LayerByLayer):
 
     def compute_experts_one_by_one(self) -> None:
         """Let each expert be computed by torch's `linear`, where it can be watched."""
-        if self._stacks:
+        if any(place.index for place in self.places.values()):
             self.network.set_experts_implementation("eager")
 
     @contextmanager
@@ -142,7 +147,7 @@ class LayeredNetwork(LayerByLayer):
         finally:
             for module, name, parameter in before:
                 setattr(module, name, parameter)
-            self.weights.release()
+            self.state.release()
 
     def _canonical(self, parameter: str) -> str:
         """The name a parameter has in `_names`: tied ones have two."""
@@ -164,17 +169,25 @@ class LayeredNetwork(LayerByLayer):
             yield module
 
     def _values(self, parameter: nn.Parameter) -> Tensor:
-        stack = self._stacks.get(self._names[id(parameter)])
-        if stack is None:
+        parts = self._parts.get(self._names[id(parameter)])
+        if parts is None:
             values = parameter.detach().to(self.device, self.dtype)
+        elif not parts[0][1]:
+            values = self.state[parts[0][0]].to(self.device, self.dtype)
         else:
             values = torch.empty(parameter.shape, dtype=self.dtype, device=self.device)
-            for tensor, index in stack:
-                values[index].copy_(as_tensor(self.weights, tensor))
+            for name, index in parts:
+                values[index].copy_(self.state[name])
         if values.data_ptr() != parameter.data_ptr():
             # What has been copied is not read again: not the pages and the copy at once.
-            self.weights.release()
+            self.state.release()
         return values
+
+    def _shape(self, parts: list[tuple[str, Index]]) -> tuple[int, ...]:
+        name, index = parts[0]
+        if not index:
+            return self.tensors[name].shape
+        return stacked_shape((self.tensors[name], index) for name, index in parts)
 
 
 class Present:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
@@ -42,6 +42,8 @@ class LazyState(Mapping[str, Tensor]):
     Attributes:
         outlines: by name, in order.
         release: to be called after use: gives pages of mapped files back to the system.
+        copied: names of tensors that take memory for as long as they are held; others lie over a
+            mapped file, or are in memory anyway.
     """
 
     def __init__(
@@ -49,8 +51,10 @@ class LazyState(Mapping[str, Tensor]):
         outlines: Mapping[str, Outline],
         make: Callable[[str], Tensor],
         release: Callable[[], None] = lambda: None,
+        copied: Collection[str] = (),
     ) -> None:
         self.outlines = outlines
+        self.copied = frozenset(copied)
         self.release = release
         self._make = make
         self._held: WeakValueDictionary[str, Tensor] = WeakValueDictionary()

@@ -10,6 +10,7 @@ from prunescope.checkpoint.dtypes import TORCH_DTYPES
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.errors import CheckpointError
 from prunescope.extras import require
+from prunescope.interop.lazy_state import LazyState, Outline
 
 if TYPE_CHECKING:
     import torch
@@ -47,9 +48,7 @@ def as_tensor(weights: WeightMap, info: TensorInfo) -> torch.Tensor:
     Raises:
         CheckpointError: the file is truncated, or torch has no such dtype.
     """
-    dtype = DTYPES.get(info.dtype)
-    if dtype is None:
-        raise CheckpointError(info.file, f"tensor {info.name!r}: torch cannot hold {info.dtype}")
+    dtype = _dtype(info)
     if not info.parameters:
         return torch.empty(info.shape, dtype=dtype)
     with warnings.catch_warnings():
@@ -59,3 +58,21 @@ def as_tensor(weights: WeightMap, info: TensorInfo) -> torch.Tensor:
     if info.strides is not None:
         return flat.as_strided(info.shape, info.strides)
     return flat.view(info.shape)
+
+
+def stored_state(checkpoint: Checkpoint, weights: WeightMap) -> LazyState:
+    """Every tensor of `checkpoint`, made over the memory map when it is asked for.
+
+    Raises:
+        CheckpointError: torch has no such dtype; asked for a tensor, as `as_tensor`.
+    """
+    outlines = {name: Outline(i.shape, _dtype(i)) for name, i in checkpoint.tensors.items()}
+    made = checkpoint.tensors
+    return LazyState(outlines, lambda name: as_tensor(weights, made[name]), weights.release)
+
+
+def _dtype(info: TensorInfo) -> torch.dtype:
+    dtype = DTYPES.get(info.dtype)
+    if dtype is None:
+        raise CheckpointError(info.file, f"tensor {info.name!r}: torch cannot hold {info.dtype}")
+    return dtype

@@ -18,12 +18,13 @@ from prunescope.interop.assembling import assemble
 from prunescope.interop.companions import home
 from prunescope.interop.export import export
 from prunescope.interop.formats import Format
-from prunescope.interop.hf import as_stored, mapped, with_generation_settings
+from prunescope.interop.hf import as_stored, with_generation_settings
 from prunescope.interop.hf_config import Change, config_for
 from prunescope.interop.hf_save import Card, save
+from prunescope.interop.layered import LayeredNetwork
 from prunescope.interop.lazy_state import LazyState
 from prunescope.interop.padding import Padding
-from prunescope.interop.torch_tensors import computing_dtype
+from prunescope.interop.torch_tensors import computing_dtype, stored_state
 from prunescope.pruning.allocation import meet_cheapest
 from prunescope.pruning.calibration import CalibrationRecord, CalibrationSet
 from prunescope.pruning.iteration import cut_in_steps, whole_spaces
@@ -89,6 +90,11 @@ class Pruned:
         network = assemble(self.config, state, self.base.checkpoint.path)
         return with_generation_settings(network, self.base)
 
+    def layered(self, device: str) -> LayeredNetwork:
+        """The same, of which a layer at a time is in memory."""
+        base = self.base.checkpoint
+        return LayeredNetwork(self.state, self.config, base.path, device, computing_dtype(base))
+
 
 def prune(
     model: Model,
@@ -136,7 +142,7 @@ def prune(
 def check_whole(model: Model) -> None:
     """Raise CheckpointError where something is missing: what is left would load nowhere."""
     with WeightMap() as weights:
-        as_stored(model, mapped(model, weights), is_held=False)
+        as_stored(model, stored_state(model.checkpoint, weights), is_held=False)
 
 
 def removed(

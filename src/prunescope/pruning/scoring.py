@@ -16,7 +16,7 @@ from prunescope.checkpoint.digest import model_digest
 from prunescope.checkpoint.weights import WeightMap
 from prunescope.extras import require
 from prunescope.interop.layered import LayeredNetwork
-from prunescope.interop.torch_tensors import as_tensor, computing_dtype
+from prunescope.interop.torch_tensors import as_tensor, computing_dtype, stored_state
 from prunescope.pruning.calibration import CalibrationSet
 from prunescope.pruning.importance import magnitude
 from prunescope.pruning.plan import Importance, PruningPlan
@@ -110,7 +110,8 @@ def score(
     if calibration is None:
         raise ValueError(f"{plan.importance} importance needs a calibration set")
     dtype = computing.dtype or default_dtype(checkpoint, computing.device, plan.importance)
-    network = LayeredNetwork(checkpoint, weights, computing.device, dtype)
+    state = stored_state(checkpoint, weights)
+    network = LayeredNetwork(state, checkpoint.config, checkpoint.path, computing.device, dtype)
     wanted = {name: axes[name] for name in axes if network.holds(name)}
     windows = share(calibration.windows, computing.processes)
     key = _key(checkpoint, wanted, plan, calibration, dtype, computing)

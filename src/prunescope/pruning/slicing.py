@@ -55,7 +55,8 @@ def sliced_state(model: Model, cuts: Sequence[Cut], weights: WeightMap) -> LazyS
             tensor = tensor.index_select(axis, torch.tensor(rows))
         return tensor.contiguous()
 
-    return LazyState(outlines, make, weights.release)
+    copied = [name for name, (_, cut) in sources.items() if cut]
+    return LazyState(outlines, make, weights.release, copied)
 
 
 def _kept(model: Model, cuts: Sequence[Cut]) -> dict[str, list[tuple[int, Sequence[int]]]]:
