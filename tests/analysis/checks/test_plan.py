@@ -142,6 +142,26 @@ def test_dimensions_that_should_stay_are_watched(pair: tuple[Path, Path], tmp_pa
         }
 
 
+def test_a_dimension_cut_alike_throughout_is_noted_where_no_plan_says_otherwise(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """As by Minitron, or where a vocabulary was pruned."""
+    size = {"hidden_size": 23}
+    folder = without_record(spoilt(pair[1], tmp_path / "x", cut_hidden, size))
+    found = verified(folder, pair[0])
+    assert failed(found) == set()
+    noted = [(one.code, one.values) for one in check(found, "directions").findings]
+    assert noted == [("cut_throughout", {"space": "hidden", "old": 24, "new": 23})]
+    # Layers 1 and 2 were to be pruned, and nothing else.
+    assert failed(verified(folder, pair[0], Wanted((1, 3)))) == {"directions"}
+    # One tensor that kept its width: then it was no plan.
+    wide = {"model.norm.weight": torch.ones(24)}
+    torn = without_record(
+        spoilt(pair[1], tmp_path / "y", lambda state: cut_hidden(state) | wide, size)
+    )
+    assert codes(verified(torn, pair[0]), "directions") == {"kept_cut"}
+
+
 def test_layers_that_went_or_came_are_told(pair: tuple[Path, Path], tmp_path: Path) -> None:
     last = "model.layers.3."
     edit = lambda state: dict.fromkeys(n for n in state if n.startswith(last))  # noqa: E731

@@ -9,7 +9,6 @@ from prunescope.analysis.axes import Layout, Place
 from prunescope.analysis.checks.check import Check, Finding, Source, Verdict, finding, judged
 from prunescope.analysis.counts import Counts
 from prunescope.analysis.expectation import Expectation, is_cut, is_gone
-from prunescope.analysis.record import PruningRecord
 from prunescope.architecture import Model
 
 
@@ -30,7 +29,7 @@ def plan_checks(
         judged("plan", "untouched", _untouched(before, after, expected), source),
         judged("plan", "target", _target(before, after, expected), _target_source(expected)),
         judged("plan", "sparsity", _sparsity(counts, expected), stated),
-        judged("plan", "directions", _directions(before, after, expected.record)),
+        judged("plan", "directions", _directions(before, after, expected)),
     )
 
 
@@ -169,25 +168,30 @@ def _sparsity(counts: Counts, expected: Expectation) -> Iterator[Finding]:
     yield Finding(verdict, "sparsity_wanted", {**values, "wanted": wanted, "tolerance": tolerance})
 
 
-def _directions(before: Layout, after: Layout, record: PruningRecord | None) -> Iterator[Finding]:
+def _directions(before: Layout, after: Layout, expected: Expectation) -> Iterator[Finding]:
     """Only a layer's own spaces may shrink: rows of q, k, v, gate and up, columns of o and down.
 
-    And those of the whole model that pruning.json says were cut.
+    And those of the whole model that pruning.json says were cut. Where nobody says anything, a
+    space that is cut alike wherever it is may have been meant.
     """
+    record = expected.record
     groups = record.model.values() if record is not None else ()
     recorded = {space for group in groups if group.removed for space in group.kept}
     for place, axes in after.axes.items():
         old = {(axis.layer, axis.key): axis.length for axis in before.axes.get(place, ())}
+        lengths = {(old.get((axis.layer, axis.key), axis.length), axis.length) for axis in axes}
+        values: dict[str, str | int]
+        if expected.source == "inferred" and place[0] is None and len(lengths) == 1:
+            ((was, length),) = lengths
+            if was > length:
+                values = {"space": place[1], "old": was, "new": length}
+                yield Finding("warn", "cut_throughout", values)
+                continue
         for axis in axes:
             was = old.get((axis.layer, axis.key), axis.length)
             may_shrink = after.space(place[1]).per_layer or place[1] in recorded
             if was == axis.length or (was > axis.length and may_shrink):
                 continue
-            values: dict[str, str | int] = {
-                "tensor": axis.key,
-                "space": place[1],
-                "old": was,
-                "new": axis.length,
-            }
+            values = {"tensor": axis.key, "space": place[1], "old": was, "new": axis.length}
             code = "grown" if axis.length > was else "kept_cut"
             yield finding("fail", code, axis.layer, **values)

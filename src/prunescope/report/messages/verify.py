@@ -95,6 +95,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "{tensor}: {space} 从 {old} 减至 {new}, 此维度应保持不变",
         "{tensor}: {space} went from {old} to {new}, a dimension that stays",
     ),
+    "why_cut_throughout": (
+        "{space} 从 {old} 减至 {new}, 处处一致; 没有计划要求如此",
+        "{space} went from {old} to {new} throughout, which no plan asks for",
+    ),
     "why_no_record": ("旁边没有 pruning.json", "no pruning.json beside the model"),
     "why_recorded_parameters": (
         "{found:,} 参数, 记录为 {recorded:,}",
