@@ -88,6 +88,7 @@ def test_a_model_that_does_not_fit_is_named(folder: Path) -> None:
     [
         ("original", "--bandwidth=10"),
         ("original", "--flops=10"),
+        ("original", "--bandwidth=nan", "--flops=10"),
         ("original", "--device=abacus"),
         ("original", "--context=0"),
         ("original", "--batch=-1"),

@@ -6,6 +6,7 @@ import click
 
 from prunescope.analysis.devices import Device, devices
 from prunescope.analysis.workload import BATCH, CONTEXT, KV_BITS, KV_DTYPE, Workload
+from prunescope.cli.given import FiniteRange
 from prunescope.cli.help_text import DEMO, PRUNED, help_text
 from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
@@ -15,7 +16,7 @@ from prunescope.report.messages import Messages
 def subcommand(say: Messages) -> click.Command:
     """`prunescope cost ORIGINAL [PRUNED]`."""
     example = f"prunescope cost {DEMO} {PRUNED} \\\n      --device h200 --batch 8"
-    positive = click.FloatRange(min=0, min_open=True)
+    positive = FiniteRange(min=0, min_open=True)
 
     @click.command("cost", help=help_text(say, "help_cost", example))
     @click.argument("original", type=click.Path())
