@@ -118,6 +118,21 @@ def test_layers_that_a_plan_cuts_to_widths_of_their_own_are_at_target(tmp_path: 
     assert codes(verified(folder, tmp_path / "m"), "target", "warn") == {"outlier"}
 
 
+def test_widths_of_which_none_is_that_of_most_are_given_as_a_range(tmp_path: Path) -> None:
+    """As a knapsack leaves them: one layer's width says nothing of the others."""
+    ratios = {1: {"mlp": 0.25}, 2: {"mlp": 0.5}, 3: {"mlp": 0.1}}
+    base = described(tiny_folder(tmp_path / "m"))
+    prune_tiny(base, plan(mlp=(1, 4), layer_ratios=ratios)).save(tmp_path / "p")
+    folder = without_record(tmp_path / "p")
+    found = verified(folder, tmp_path / "m")
+    assert failed(found) == set()
+    noted = [one for one in check(found, "target").findings if one.verdict == "warn"]
+    # Of 20 channels 15, 10 and 18.
+    assert [(one.code, one.layers, one.values) for one in noted] == [
+        ("cut_unlike", (1, 2, 3), {"space": "channels", "least": 10, "most": 18})
+    ]
+
+
 def cut_hidden(state: State) -> dict[str, torch.Tensor]:
     """The hidden dimension 24 → 23 everywhere."""
     return {

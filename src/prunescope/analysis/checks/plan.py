@@ -149,12 +149,17 @@ def _outliers(space: str, left: dict[int, tuple[int, int]]) -> Iterator[Finding]
     """Nobody says how much: then the pruned layers should agree, or be looked at."""
     if not left:
         return
-    ((common, _),) = Counter(left.values()).most_common(1)
+    ((common, count),) = Counter(left.values()).most_common(1)
+    if 2 * count < len(left):
+        widths = [new for _, new in left.values()]
+        values: dict[str, str | int] = {"space": space, "least": min(widths), "most": max(widths)}
+        yield Finding("warn", "cut_unlike", values, tuple(left))
+        return
     for layer, (old, new) in left.items():
         if (old, new) == common:
             yield finding("pass", "cut_alike", layer, space=space, old=old, new=new)
         else:
-            values: dict[str, str | int] = {"space": space, "old": old, "new": new}
+            values = {"space": space, "old": old, "new": new}
             yield finding("warn", "outlier", layer, **values, common=common[1])
 
 

@@ -75,6 +75,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "{space}: 每层与 pruning.json 一致, 保留 {least} 至 {most}",
         "{space}: each layer as pruning.json has it, {least} to {most} left",
     ),
+    "why_cut_unlike": (
+        "{space}: 各已剪枝层剩 {least} 至 {most}",
+        "{space}: pruned layers keep {least} to {most}",
+    ),
     "why_outlier": (
         "{space}: {old} → {new}, 多数已剪枝层剩 {common}",
         "{space}: {old} → {new}, most pruned layers keep {common}",
