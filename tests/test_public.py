@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import prunescope
 from prunescope.analysis.sparsity import sparsity
@@ -100,6 +101,14 @@ def test_a_scan_is_a_row_a_global(tmp_path: Path) -> None:
     frame = prunescope.scan(tmp_path / "w.bin").to_dataframe()
     assert "_rebuild_tensor_v2" in set(frame["name"])
     assert set(frame["risk"]) == {"safe"}
+
+
+def test_a_scan_that_finds_nothing_has_the_columns_all_the_same(tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(2)}, tmp_path / "w.bin")
+    save_file({"w": torch.ones(2)}, tmp_path / "w.safetensors")
+    some, none = (prunescope.scan(tmp_path / f"w.{end}") for end in ("bin", "safetensors"))
+    assert list(none.to_dataframe().columns) == list(some.to_dataframe().columns)
+    assert none.to_dataframe().empty
 
 
 def test_pandas_is_asked_for_when_it_is_needed(

@@ -63,6 +63,19 @@ def test_of_two_equally_frequent_shares_the_lowest_layers_is_the_common_one(
     assert found.outliers == ((3, 4 / 8),)
 
 
+def test_a_spread_is_given_once_no_share_is_that_of_most_layers(tmp_path: Path) -> None:
+    pruned = llama_shapes(SMALL, range(1, 5), q_rows=2) | {Q3: (4, 8)}
+    pruned["model.layers.2.self_attn.q_proj.weight"] = (5, 8)
+
+    # 6 of 8 rows in layers 1 and 4, which are half of the four; then in layer 1 alone.
+    halves = verdict(compared(tmp_path, llama_shapes(SMALL), pruned), Role.Q)
+    pruned["model.layers.4.self_attn.q_proj.weight"] = (3, 8)
+    apart = verdict(compared(tmp_path, llama_shapes(SMALL), pruned), Role.Q)
+
+    assert (halves.common, halves.spread) == (6 / 8, None)
+    assert (apart.common, apart.spread) == (6 / 8, (3 / 8, 6 / 8))
+
+
 def test_shares_that_print_alike_are_alike(tmp_path: Path) -> None:
     wide = LlamaShape(2, 8, 1_000_000, 4, 2, 2, 10, tied=False)
     pruned = llama_shapes(wide, range(2), channels=250_000)

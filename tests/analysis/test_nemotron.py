@@ -159,6 +159,18 @@ def test_engines_are_asked_for_what_they_build(tmp_path: Path) -> None:
     }
 
 
+def test_vllm_needs_the_folders_code_for_the_config(tmp_path: Path) -> None:
+    auto_map = {"AutoConfig": "configuration_decilm.DeciLMConfig"}
+    folder = nemotron_folder(tmp_path / "nas", (WHOLE,) * 4, auto_map=auto_map)
+    (folder / "configuration_decilm.py").write_text("# NVIDIA's\n", encoding="utf-8")
+
+    checks = {check.name: check for check in verify(open_checkpoint(folder)).checks}
+
+    (found,) = checks["vllm"].findings
+    assert (found.verdict, found.code) == ("warn", "config_needs_code")
+    assert found.values == {"file": "configuration_decilm.py"}
+
+
 def test_a_tensor_that_is_gone_is_missing(tmp_path: Path) -> None:
     folder = nemotron_folder(tmp_path / "nas")
     edit_weights(folder, {"model.layers.2.self_attn.linear_attn.weight": None})

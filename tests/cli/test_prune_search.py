@@ -30,7 +30,11 @@ def test_the_best_within_the_budget_is_saved_and_can_be_repeated(
 ) -> None:
     assert call(*SEARCH, "--save_model", "--plot", "front.svg", "--search_csv", "all.csv") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "Search for a plan" in lines
+    # What is printed first is no plan yet.
+    assert lines[: lines.index("Search for a plan")][-2:-1] == [
+        "Which units go from which layers is for the search to say"
+    ]
+    assert not any(line.startswith(("Attention of", "MLP of", "Planned:")) for line in lines)
     header = next(n for n, line in enumerate(lines) if line.lstrip().startswith("Parameters"))
     rows = [line.split() for line in lines[header + 1 :]]
     rows = rows[: next(n for n, row in enumerate(rows) if row[0] == "Perplexity:")]

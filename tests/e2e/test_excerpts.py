@@ -19,7 +19,7 @@ import pytest
 from prunescope.cli.analyze import script
 from prunescope.report.messages import LANGUAGES
 from tests.e2e.conftest import Example
-from tests.e2e.test_documents import DOCUMENTS, blocks
+from tests.e2e.test_documents import DOCUMENTS, PRUNED, blocks
 from tests.support.commands import called
 from tests.support.scripts import ROOT, environment
 from tests.support.sparse import LLAMA_3_8B, SMOLLM2, LlamaShape, Shapes, llama_shapes, write_model
@@ -59,6 +59,19 @@ def test_lines_of_a_file_stand_in_it(example: Example) -> None:
             text, block = (re.sub(r"\d[\d., ]*", "#", one) for one in (text, block))
             block = indent(block, "    ")
         stands_in(block, text.splitlines())
+
+
+@pytest.mark.parametrize("name", ["MODEL_SAVE_STRUCTURE.md", "MODEL_SAVE_STRUCTURE.en.md"])
+def test_files_are_as_long_as_is_said(example: Example, name: str) -> None:
+    text = TEXTS[f"docs/{name}"].partition("\n## ")[0]
+    said = {
+        file: int(n.replace(",", "")) for file, n in re.findall(r"\| `(.+?)` \| ([\d,]+) ", text)
+    }
+    found = {path.name: path.stat().st_size for path in (example.folder / PRUNED).iterdir()}
+    assert said.keys() == found.keys()
+    # Its scores have more digits or fewer, as a machine rounds.
+    del said["pruning.json"]
+    assert said.items() <= found.items()
 
 
 def test_records_are_those_of_the_archive(example: Example) -> None:

@@ -60,6 +60,30 @@ def test_the_analysis(language: Language) -> None:
     assert out.getvalue() == golden(f"analysis_{language}.txt")
 
 
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        ("zh", "⚠️ MLP Up Projection 剪枝度不一致: 各已剪枝层为 0.2500 至 0.7500"),
+        (
+            "en",
+            "⚠️ MLP Up Projection differs between layers: pruned layers keep 0.2500 to 0.7500",
+        ),
+    ],
+)
+def test_the_verdict_of_layers_that_all_differ(language: Language, line: str) -> None:
+    # 9, 6 and 3 of 12 channels in layers 1, 2 and 3.
+    pruned = llama_shapes(SMALL)
+    for layer, channels in ((1, 9), (2, 6), (3, 3)):
+        pruned[f"model.layers.{layer}.mlp.up_proj.weight"] = (channels, 8)
+    a = open_checkpoint(write_model(Path("original"), SMALL, llama_shapes(SMALL)))
+    b = open_checkpoint(write_model(Path("pruned"), SMALL, pruned))
+    out = StringIO()
+
+    print_analysis(compare(a, b), Screen(out), Messages(language))
+
+    assert line in out.getvalue().splitlines()
+
+
 def test_the_analysis_of_a_tied_model_that_lost_a_layer() -> None:
     import torch
 

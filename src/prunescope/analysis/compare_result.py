@@ -65,8 +65,8 @@ class RoleVerdict:
     """Do the pruned layers agree on how much of one projection they keep?
 
     Attributes:
-        common: the retention most pruned layers share (ties: the lowest layer's); None when no
-            layer is pruned.
+        common: the retention that more pruned layers share than any other (ties: the lowest
+            layer's); None when no layer is pruned.
         pruned, unpruned: layer numbers.
         outliers: pruned layers with another retention, as (layer, retention).
         grown: those of the unpruned layers that have more than they had, such as a bias.
@@ -78,6 +78,14 @@ class RoleVerdict:
     unpruned: tuple[int, ...]
     outliers: tuple[tuple[int, float], ...]
     grown: tuple[int, ...] = ()
+
+    @property
+    def spread(self) -> tuple[float, float] | None:
+        """The lowest and the highest retention, where most pruned layers are outliers."""
+        if self.common is None or 2 * len(self.outliers) <= len(self.pruned):
+            return None
+        retentions = [self.common, *(retention for _, retention in self.outliers)]
+        return min(retentions), max(retentions)
 
 
 @dataclass(frozen=True, slots=True)

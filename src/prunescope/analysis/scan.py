@@ -7,7 +7,7 @@ those of all pieces that its `.metadata` lists: tensors, optimizer state and oth
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -100,6 +100,10 @@ class Scan(Tabular):
     def rows(self) -> list[dict[str, Any]]:
         """One for each global that a file's pickles name."""
         return [{"path": file.path, **one.record()} for file in self.files for one in file.findings]
+
+    def columns(self) -> Sequence[str]:
+        """Those of a row: files without pickles have none, and a table all the same."""
+        return ("path", "module", "name", "risk", "named", "called")
 
 
 def scan(path: str | Path) -> Scan:

@@ -25,6 +25,10 @@ class Tabular(ABC):
     def rows(self) -> list[dict[str, Any]]:
         """One mapping for each row, column → value; None where a column does not apply."""
 
+    def columns(self) -> Sequence[str] | None:
+        """The names of the columns, where a result may have no row to tell them by."""
+        return None
+
     def to_dataframe(self) -> DataFrame:
         """The rows as a pandas DataFrame with an index from 0.
 
@@ -34,7 +38,9 @@ class Tabular(ABC):
         Raises:
             MissingExtra: pandas is not installed.
         """
-        frame: DataFrame = require("pandas", "dataframe").DataFrame(self.rows())
+        frame: DataFrame = require("pandas", "dataframe").DataFrame(
+            self.rows(), columns=self.columns()
+        )
         numbered = {name: "Int64" for name in ("layer", "pruned_layer") if name in frame}
         return frame.astype(numbered)
 

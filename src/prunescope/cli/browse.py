@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from prunescope.cli.help_text import DEMO, PRUNED, help_text
@@ -26,10 +28,13 @@ def subcommand(say: Messages) -> click.Command:
 def _browse(say: Messages, model: str, pruned: str | None) -> None:
     from prunescope.architecture import describe
     from prunescope.checkpoint import open_checkpoint
-    from prunescope.errors import printable
+    from prunescope.errors import PrunescopeError, printable
     from prunescope.report.browser.app import Browser
     from prunescope.report.browser.entries import of_model, of_pair
 
+    # Textual reads keys from the one and draws on the other; without them it waits for ever.
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise PrunescopeError("browse needs a terminal; analyze, size and report do not")
     original = open_checkpoint(model)
     if pruned is None:
         entries = of_model(describe(original, strict=False), say("layer"))

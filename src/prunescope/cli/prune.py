@@ -134,7 +134,8 @@ def _prune(say: Messages, options: dict[str, Any], unused: Sequence[str]) -> Non
         print_model(model, screen, say)
         screen.line(say("prune_replay", path=printable(str(options["plan"]))))
     elif is_first:
-        print_plan(model, plan, targets, device, screen, say)
+        is_searched = bool(options["search"])
+        print_plan(model, plan, targets, device, screen, say, is_searched=is_searched)
     if test and options["test_before_train"]:
         test("test_before", load(model.checkpoint.path, eval_device))
     if replayed is not None:

@@ -14,7 +14,7 @@ from prunescope.cli.output import Output, output_options
 from prunescope.cli.run import language_option
 from prunescope.report.messages import Messages
 
-_ALL = "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj"
+_ALL = "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj"
 
 
 def subcommand(say: Messages) -> click.Command:

@@ -111,6 +111,9 @@ def _module(
     if verdict.common is None:
         if not verdict.grown:
             screen.line(say("verdict_none", module=module), "green")
+    elif verdict.spread is not None:
+        low, high = verdict.spread
+        screen.line(say("verdict_spread", module=module, low=low, high=high), "yellow")
     elif verdict.outliers:
         outliers = ", ".join(f"{n} ({r:.4f})" for n, r in verdict.outliers)
         text = say("verdict_differs", module=module, r=verdict.common, outliers=outliers)

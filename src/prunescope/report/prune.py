@@ -48,14 +48,23 @@ def print_plan(
     device: str,
     screen: Screen,
     say: Messages,
+    *,
+    is_searched: bool = False,
 ) -> None:
-    """What will be removed, how it is chosen, and how many parameters that will leave."""
+    """What will be removed, how it is chosen, and how many parameters that will leave.
+
+    Args:
+        is_searched: `targets` are only the first of several ways to meet the budget.
+    """
     print_model(model, screen, say)
     screen.line(say("prune_method", method=_method(plan), device=device))
 
     if plan.budget is not None:
         budget = {"value": plan.budget.value, "batch": plan.budget.batch}
         screen.line(say(_BUDGETS[plan.budget.of], context=plan.budget.context, **budget))
+    if is_searched:
+        screen.line(say("prune_searched"))
+        return
 
     def figures(target: Target) -> tuple[str, int, int]:
         return target.group.kind, target.remove, target.group.units

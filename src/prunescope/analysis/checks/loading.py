@@ -134,11 +134,11 @@ def _by_layer(after: Layout, uneven: list[Finding]) -> list[Finding]:
     ]
 
 
-def _code(after: Layout) -> str | None:
-    """The file in the folder that builds what stock classes do not; None without one."""
+def _code(after: Layout, auto_class: str = "AutoModelForCausalLM") -> str | None:
+    """The file in the folder that has what stock classes have not; None without one."""
     checkpoint = after.model.checkpoint
     auto_map = checkpoint.config.get("auto_map")
-    name = auto_map.get("AutoModelForCausalLM") if isinstance(auto_map, dict) else None
+    name = auto_map.get(auto_class) if isinstance(auto_map, dict) else None
     if not isinstance(name, str) or not checkpoint.owns_home:
         return None
     file = f"{name.partition('.')[0]}.py"
@@ -191,6 +191,10 @@ def _vllm(after: Layout) -> Iterator[Finding]:
     if after.model.checkpoint.format == "GGUF":
         yield finding("skip", "gguf_vllm")
     else:
+        # DeciLMForCausalLM is vLLM's own, a config class for it is nobody's but the folder's.
+        code = _code(after, "AutoConfig")
+        if code is not None and after.model.config.get("model_type") == NEMOTRON:
+            yield finding("warn", "config_needs_code", file=code)
         yield from _linear(after, "attention", "feed-forward")
 
 

@@ -38,6 +38,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "⚠️ {module} 剪枝度不一致: 多数已剪枝层为 {r:.4f}, 例外的层: {outliers}",
         "⚠️ {module} differs between layers: most pruned layers keep {r:.4f}, except: {outliers}",
     ),
+    "verdict_spread": (
+        "⚠️ {module} 剪枝度不一致: 各已剪枝层为 {low:.4f} 至 {high:.4f}",
+        "⚠️ {module} differs between layers: pruned layers keep {low:.4f} to {high:.4f}",
+    ),
     "verdict_none": (
         "✅ {module} 在所有层均未剪枝 (保留率 1.0000)",
         "✅ {module} is not pruned in any layer (retention 1.0000)",

@@ -43,6 +43,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "{kind} of layers {layers}: units chosen by score, so that within the budget the least "
         "score is lost (exactly); each layer keeps at least {floor} of its units",
     ),
+    "prune_searched": (
+        "移除哪些层的哪些单元由搜索决定",
+        "Which units go from which layers is for the search to say",
+    ),
     "budget_sparsity": ("预算: 稀疏度至少 {value}", "Budget: sparsity of at least {value}"),
     "budget_parameters": (
         "预算: 至多 {value:,.0f} 参数",

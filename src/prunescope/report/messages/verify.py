@@ -242,6 +242,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "transformers' config refuses {heads} heads beside hidden_size {hidden}, and the folder's "
         "{file} builds them: needs trust_remote_code=True (prunescope.load does not)",
     ),
+    "why_config_needs_code": (
+        "配置由目录中的 {file} 读取: 需要 --trust-remote-code",
+        "the folder's {file} reads its config: needs --trust-remote-code",
+    ),
     "why_by_layer": (
         "config.json 只在各层的设置中给出 {key} {found}, 模型本身的是 {stated}, "
         "此引擎用后者构建所有层 (prunescope.load 可以加载)",
