@@ -27,6 +27,7 @@ CASES: dict[str, dict[str, Any]] = {
     "gemma3, another pattern": {"sliding_window_pattern": 3},
     "cohere2": {},
     "gpt_oss": {},
+    "olmo3": {},
     "qwen2": {"use_sliding_window": True, "max_window_layers": 5},
     "qwen2, from the 28th of seven": {"use_sliding_window": True},
     "qwen3": {"max_window_layers": 0},
@@ -85,8 +86,8 @@ def test_layers_that_are_left_keep_their_kinds(tmp_path: Path, case: str) -> Non
 
 @pytest.mark.parametrize(
     "case",
-    ["mistral", "mixtral", "gemma2", "gemma3", "cohere2", "gpt_oss", "phi3", "starcoder2", "qwen2",
-     "qwen2, used", "qwen3, used", "qwen3_moe, used"],
+    ["mistral", "mixtral", "gemma2", "gemma3", "cohere2", "gpt_oss", "olmo3", "phi3", "starcoder2",
+     "qwen2", "qwen2, used", "qwen3, used", "qwen3_moe, used"],
 )  # fmt: skip
 @pytest.mark.parametrize("is_null", [False, True])
 def test_without_a_length_it_is_transformers_default(

@@ -387,6 +387,24 @@ HOSTILE: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] =
         {"quant_method": "quark"},
         "zero_point' of shape [3, 8]",
     ),
+    "GPTQ without zeros, of a number of bits past any float": (
+        gptq(4, 32, False)(W),
+        {"qzeros": None},
+        {"bits": 10**400},
+        "of 0 bits",
+    ),
+    "GPTQ in groups past any float": (
+        gptq(4, 32, False)(W),
+        {},
+        {"bits": 4, "group_size": 10**400},
+        "fits no GPTQ-4bit weight of [64, 128] in groups of 1000",
+    ),
+    "MLX in a mode that is a list": (
+        made.metal(W),
+        {},
+        {"mode": [], "group_size": 64},
+        "has groups of 64 in mode []",
+    ),
     "Gemma with other scales": (
         made.gemma(4)(W),
         {"weight_scale": zeros(64, 2)},
@@ -421,6 +439,8 @@ def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path, case: str) -> 
         (made.quark_int4(W) | {"weight_scale": zeros(1)}, {"quant_method": "quark"}),
         # Only a program could say which modules its author's patterns are for.
         (made.gemma(4)(W), {"quant_method": "gemma", "module_quant_configs": {"(a*)*b": {}}}),
+        # A number of bits that is none of torch's: it made a shape of fractions.
+        (made.gemma(4)(W), {"quant_method": "gemma", "num_bits": 4.0}),
     ],
 )
 def test_what_is_another_thing_or_not_known_is_left_as_it_is(

@@ -151,6 +151,18 @@ def test_what_a_search_tries_is_scored_as_the_model_saved(tmp_path: Path, model_
         assert any(0 in p.stride() for p in layer.parameters())
 
 
+@pytest.mark.parametrize("is_tied", [False, True])
+def test_an_embedding_that_is_cut_is_scored_as_the_model_saved(
+    tmp_path: Path, is_tied: bool
+) -> None:
+    folder = tiny_folder(tmp_path / "m", tiny_network(tie_word_embeddings=is_tied))
+    pruned = prune_tiny(described(folder), plan(structure="channel"))
+    pruned.save(tmp_path / "out")
+    windows = sliding_windows(TOKENS, 64, 64)
+    found = list(streamed(pruned.layered("cpu"), windows))
+    assert found == list(whole_model(prunescope.load(tmp_path / "out"), lambda: None)(windows))
+
+
 def test_windows_say_what_they_score() -> None:
     assert sliding_windows([1, 2, 3, 4, 5], 4, 2) == [
         Window((1, 2, 3, 4), 1),

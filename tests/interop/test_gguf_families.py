@@ -324,6 +324,8 @@ def test_layers_that_differ_are_to_be_padded_where_llama_cpp_takes_one_shape(
         ("qwen3", {"rms_norm_eps": 0}, "rms_norm_eps is 0"),
         ("qwen2", {"hidden_act": "gelu"}, "hidden_act 'silu', not 'gelu'"),
         ("gemma2", {"hidden_activation": "relu"}, "hidden_activation 'gelu_pytorch_tanh', not"),
+        ("gemma2", {"use_bidirectional_attention": True}, "_attention None, not True"),
+        ("qwen3", {"is_causal": False}, r"config\.json \(is_causal\) has them see all"),
         ("qwen3_moe", {"norm_topk_prob": None}, "norm_topk_prob True, not None"),
         ("qwen2_moe", {"norm_topk_prob": True}, "norm_topk_prob False, not True"),
         ("mixtral", {"num_experts_per_tok": "all"}, "num_experts_per_tok is 'all'"),

@@ -60,6 +60,9 @@ def _objections(found: Layout, fitting: Fit) -> Iterator[str]:
         if config.get(key) not in values:
             shown = printable(repr(config.get(key)), 40)
             yield f"llama.cpp computes with {key} {values[0]!r}, not {shown}"
+    if not config.get("is_causal", True):
+        # transformers' masking_utils.py heeds it in every family.
+        yield "llama.cpp has tokens see none behind them, config.json (is_causal) has them see all"
     if not model.head_dim or model.head_dim % 2:
         yield "config.json does not give an even head_dim"
     rows = rotated_rows(found)

@@ -129,6 +129,7 @@ class Family:
         written: the table's section `llama.cpp`; None where it has none.
         names: names that other projects have, by project.
         flags: key of config.json → optional tensors of a layer that a model has where it is true.
+        usual_flags: those of them that are true where config.json does not say.
         base: how names of the base model begin, which are saved without it where it is saved
             alone (`AutoModel.save_pretrained`).
         tied: whether the output head is the embedding where config.json does not say.
@@ -154,6 +155,7 @@ class Family:
     written: Mapping[str, Any] | None = None
     names: Mapping[str, OtherNames] = field(default_factory=dict)
     flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    usual_flags: frozenset[str] = frozenset()
     base: str = ""
     tied: bool = False
     active: str = "num_experts_per_tok"

@@ -96,6 +96,7 @@ def load_family(name: str, variant: int | None = None) -> Family:
         written=table.get("llama.cpp"),
         names={key: _other_names(entry) for key, entry in table.get("names", {}).items()},
         flags={key: tuple(names) for key, names in table.get("flags", {}).items()},
+        usual_flags=frozenset(table.get("usual_flags", ())),
         base=table.get("base", ""),
         tied=table.get("tied", False),
         active=table.get("active", "num_experts_per_tok"),

@@ -2,9 +2,10 @@
 
 Of a config.json that was written before there was such a key it follows from the type, as
 transformers' configuration_gemma2.py, configuration_gemma3.py, configuration_cohere2.py,
-configuration_gpt_oss.py, configuration_qwen2.py and configuration_qwen2_moe.py fill it in; other
-types have a window in every layer, or in none. So does the window's length where config.json has no
-such key: these and configuration_mistral.py have a default, other types none.
+configuration_gpt_oss.py, configuration_olmo3.py, configuration_qwen2.py and
+configuration_qwen2_moe.py fill it in; other types have a window in every layer, or in none. So does
+the window's length where config.json has no such key: these and configuration_mistral.py have a
+default, other types none.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from prunescope.checkpoint.gguf_config import FULL, LAYER_TYPES, SLIDING, WINDOW
 
 # Every so-manieth layer sees all: as the key says, else so many.
 _PATTERN = "sliding_window_pattern"
-_PATTERNS = {"gemma3": 6, "gemma3_text": 6, "cohere2": 4}
+_PATTERNS = {"gemma3": 6, "gemma3_text": 6, "cohere2": 4, "olmo3": 4}
 # Which have no window unless `use_sliding_window` is true.
 _QWENS = ("qwen2", "qwen3", "qwen2_moe", "qwen3_moe")
 _FROM = "max_window_layers"
 _QWENS_FROM = 28
-_WINDOWED = ("mistral", "gemma2", "gemma3", "gemma3_text", "cohere2", *_QWENS)
+_WINDOWED = ("mistral", "gemma2", "gemma3", "gemma3_text", "cohere2", "olmo3", *_QWENS)
 _USUAL = {**dict.fromkeys(_WINDOWED, 4096), "gpt_oss": 128}
 # Where every other layer has one, from the first on.
 _ALTERNATING = ("gemma2", "gpt_oss")

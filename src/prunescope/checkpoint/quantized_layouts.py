@@ -42,7 +42,9 @@ def gptq_or_awq(module: Module) -> Layout:
         stated = 0
     bits: float
     if qweight.shape[1] == out:
-        method, bits = "GPTQ", (qzeros.shape[-1] * 32 / out if qzeros and qzeros.shape else stated)
+        # A stranger's number may be past what a float holds.
+        told = stated if stated in range(2, 9) else 0
+        method, bits = "GPTQ", (qzeros.shape[-1] * 32 / out if qzeros and qzeros.shape else told)
         columns = qweight.shape[0] * 32 / (bits or 1)
     else:
         method, bits, columns = "AWQ", qweight.shape[1] * 32 / out, qweight.shape[0]
@@ -60,7 +62,7 @@ def gptq_or_awq(module: Module) -> Layout:
         module.check(index.shape == (columns,), index, layout)
     size = module.settings.get("group_size")
     if stated and type(size) is int and size > 0:
-        module.check(groups == ceil(columns / size), scales, f"{layout} in groups of {size}")
+        module.check(groups == -(-int(columns) // size), scales, f"{layout} in groups of {size}")
     return layout
 
 
@@ -145,9 +147,10 @@ def mlx(module: Module) -> Layout | None:
     settings = {**module.settings, **(own if isinstance(own, Mapping) else {})}
     mode = settings.get("mode", "affine")
     size = settings.get("group_size")
-    if size is None and isinstance(mode, str):
-        size = _MLX_GROUPS.get(mode)
-    if mode not in _MLX_GROUPS or type(size) is not int or not 0 < size <= 1 << 16:
+    known = _MLX_GROUPS.get(mode) if isinstance(mode, str) else None
+    if size is None:
+        size = known
+    if known is None or type(size) is not int or not 0 < size <= 1 << 16:
         module.refuse(f"has groups of {size!r} in mode {mode!r}")
     if not scales.parameters or len(scales.shape) < 2:
         module.refuse(f"has a scales of shape {list(scales.shape)}")

@@ -104,7 +104,7 @@ def _gemma(module: Module, weight: TensorInfo, scale: TensorInfo) -> Layout | No
     bits, or as config.json says; patterns by which it gives modules others are a program of its
     author's, and not run."""
     bits = module.settings.get("num_bits", 4)
-    if module.settings.get("module_quant_configs") or bits not in (2, 4):
+    if module.settings.get("module_quant_configs") or type(bits) is not int or bits not in (2, 4):
         return None
     layout = Layout((weight.shape[0], weight.shape[1] * 8 // bits), f"Gemma-INT{bits}")
     module.check(scale.shape == (weight.shape[0], 1), scale, layout)

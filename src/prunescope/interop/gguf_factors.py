@@ -7,6 +7,7 @@ the rule instead.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from prunescope.checkpoint import Checkpoint
@@ -44,7 +45,11 @@ def scaling_of(source: Checkpoint, dim: int, base: float) -> dict[str, Any]:
             return {}
         # The rule is one for every Llama since 3.1; they differ in the factor.
         rule = SCALED_ROPE | {"factor": factor}
-        if np.allclose(found, llama3_factors(dim, base, rule), rtol=1e-5, atol=0.0):
+        # An infinite one would divide by zero.
+        is_rule = math.isfinite(factor) and np.allclose(
+            found, llama3_factors(dim, base, rule), rtol=1e-5, atol=0.0
+        )
+        if is_rule:
             return rule
     raise CheckpointError(
         source.path, f"{FACTORS!r} holds a RoPE scaling other than Llama 3.1's, which has no name"

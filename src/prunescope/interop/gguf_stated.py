@@ -111,4 +111,4 @@ class Stated:
 def _whole(text: str | None) -> int | None:
     # No stranger's number of a million digits.
     is_short = text is not None and len(text) <= 20
-    return int(text) if is_short and text and text.lstrip("-").isdecimal() else None
+    return int(text) if is_short and text and text.removeprefix("-").isdecimal() else None

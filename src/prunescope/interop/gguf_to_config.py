@@ -81,6 +81,7 @@ def config_of(source: Checkpoint, reading: Reading) -> dict[str, Any]:
         usual = 0 if told.defaults.get(name) == 0 else None
         config[name] = stated.count(key, usual) or None
     config |= {name: stated.real(key) for name, key in told.floats.items()}
+    _check_experts(config, reading, stated)
     if told.query_scale is not None:
         config[told.query_scale] = scaling_rows(
             config["num_hidden_layers"],
@@ -106,6 +107,14 @@ def _add_heads(config: dict[str, Any], stated: Stated) -> None:
         )
     if dim % 2:
         raise CheckpointError(stated.where, f"heads of {dim} rows, an odd number, have no rotation")
+
+
+def _check_experts(config: Mapping[str, Any], reading: Reading, stated: Stated) -> None:
+    if "experts" not in reading.told.lengths:
+        return
+    there, used = config[reading.family.spaces["experts"].config], config[reading.family.active]
+    if used > there:
+        raise CheckpointError(stated.where, f"{used} experts are to see a token, of {there}")
 
 
 def _add_windows(config: dict[str, Any], stated: Stated) -> None:

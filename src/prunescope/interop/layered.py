@@ -82,6 +82,8 @@ class LayeredNetwork(LayerByLayer):
             self.network.named_parameters(remove_duplicate=False)
         )
         self._names = {id(p): name for name, p in self._parameters.items()}
+        # Of a tied head the file may have the embedding's name, and `_names` the other.
+        self._parts = {self._canonical(name): parts for name, parts in self._parts.items()}
         self._stage_of = {
             id(p): number for number, layer in enumerate(self.layers) for p in layer.parameters()
         }

@@ -124,3 +124,22 @@ def test_a_shared_expert_is_as_many_units_as_before_where_all_experts_became_nar
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "pruned")
     found = verify(open_checkpoint(tmp_path / "pruned"), open_checkpoint(original))
     assert failed(found) == set()
+
+
+@pytest.mark.parametrize("name", ["glm4", "gpt_oss", "nemotron"])
+@pytest.mark.parametrize("has_biases", [True, False])
+def test_biases_that_go_without_saying_are_those_of_transformers(
+    tmp_path: Path, name: str, has_biases: bool
+) -> None:
+    folder = family_folder(name, tmp_path)
+    config = AutoConfig.from_pretrained(folder)
+    config.attention_bias = has_biases
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    path = folder / "config.json"
+    stated = {k: v for k, v in json.loads(path.read_text()).items() if k != "attention_bias"}
+    path.write_text(json.dumps(stated))
+    is_whole = AutoConfig.from_pretrained(folder).attention_bias is has_biases
+
+    found = verify(open_checkpoint(folder))
+
+    assert failed(found) == (set() if is_whole else {"config"})

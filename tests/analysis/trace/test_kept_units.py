@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 import prunescope
+from prunescope.errors import CheckpointError
 from tests.support.formats import WRITERS
 from tests.support.tiny import BIASES, edit_json
 from tests.support.traces import (
@@ -180,6 +181,21 @@ def test_after_quantisation_the_drift_is_that_of_rounding(
     drift = [member.drift for member in found.members if "_proj" in member.tensor]
     assert len(drift) == 4 * 7
     assert all(rounding / 4 < value < rounding for value in drift)
+
+
+@pytest.mark.parametrize("part", ["weight_zero_point", "weight_zp", "weight_g_idx"])
+def test_what_zero_points_or_an_order_of_groups_move_is_not_compared(
+    pair: tuple[Path, Path], tmp_path: Path, part: str
+) -> None:
+    before, after = pair
+    state = state_of(after)
+    name = "model.layers.0.mlp.down_proj.weight"
+    state |= {f"{name.removesuffix('weight')}{key}": t for key, t in by_row(state[name]).items()}
+    state[name.removesuffix("weight") + part] = torch.full((state[name].shape[0], 1), 3).char()
+    folder = with_state(after, tmp_path / "quantised", state)
+
+    with pytest.raises(CheckpointError, match=f"INT8 with .*{part}.* cannot be compared"):
+        traced(before, folder)
 
 
 @pytest.mark.parametrize(

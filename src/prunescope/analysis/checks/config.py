@@ -61,7 +61,7 @@ def _flags(after: Layout, verdict: Verdict) -> Iterator[Finding]:
         return
     there = {axis.key for axes in after.axes.values() for axis in axes}
     for key, tensors in model.family.flags.items():
-        said = model.config.get(key) is True
+        said = model.config.get(key, key in model.family.usual_flags) is True
         missing = sorted(set(tensors) - there) if said else []
         unannounced = [] if said else sorted(set(tensors) & there)
         if missing:

@@ -83,8 +83,9 @@ def quantised(weights: WeightMap, info: TensorInfo, config: Mapping[str, Any]) -
         weights.view(info)
         raise CheckpointError(info.file, f"tensor {info.name!r}: {info.dtype} cannot be compared")
     parts = {part.name.removeprefix(info.name.removesuffix("weight")): part for part in info.parts}
-    unknown = parts.keys() & {"weight_scale_2", "weight_global_scale", "weight_zero_point"}
     name = next((n for n in ("weight_scale", "weight_scale_inv", "SCB") if n in parts), "")
+    # Whatever else the weight has (zero points, an order of groups), its values depend on.
+    unknown = {p for p in parts if p.startswith("weight_")} - {name, "weight_format"}
     data = parts.get("weight")
     if unknown or not name or data is None:
         cause = f"{info.dtype} with {', '.join(sorted(parts))} cannot be compared"
