@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -145,15 +144,3 @@ def test_wrappers_around_a_model_are_taken_off_its_names(tmp_path: Path) -> None
     assert list(checkpoint.tensors) == names
     assert [tensor.name for tensor in checkpoint.tensors.values()] == names
     assert checkpoint.metadata == {"prunescope.wrappers": "_orig_mod."}
-
-
-def test_wrappers_are_those_of_all_shards(tmp_path: Path) -> None:
-    shards = {"a.safetensors": ["module.v", "module.w"], "b.safetensors": ["module.x"]}
-    for expected in (["v", "w", "x"], ["module.v", "module.w", "x"]):
-        for shard, names in shards.items():
-            save_file({name: torch.ones(2) for name in names}, tmp_path / shard)
-        places = {name: shard for shard, names in shards.items() for name in names}
-        index = tmp_path / "model.safetensors.index.json"
-        index.write_text(json.dumps({"weight_map": places}), "utf-8")
-        assert list(open_checkpoint(tmp_path).tensors) == expected
-        shards["b.safetensors"] = ["x"]

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from prunescope.checkpoint.adapter import ADAPTER_CONFIG, adapter_in
 from prunescope.checkpoint.budget import Budget
 from prunescope.checkpoint.folder import METADATA, is_distributed, weight_files
-from prunescope.checkpoint.formats import SAFETENSORS, read
+from prunescope.checkpoint.formats import read
 from prunescope.checkpoint.jsonfile import read_beside
 from prunescope.checkpoint.places import locate, shown
 from prunescope.checkpoint.storage import File, Folder
@@ -70,8 +70,7 @@ def _open(path: str, folder: Folder, name: str | None) -> Checkpoint:
     for content in contents:
         metadata.update(content.metadata)
         config.update(content.config)
-    if formats[0] == SAFETENSORS:
-        tensors = _unwrapped(tensors, metadata)
+    tensors = _unwrapped(tensors, metadata)
     if not (beside or config):
         beside = _params(folder, tensors)
     config |= beside
@@ -135,13 +134,19 @@ def _distributed(path: str, folder: Folder) -> Checkpoint:
 
 
 def _unwrapped(tensors: dict[str, TensorInfo], metadata: dict[str, str]) -> dict[str, TensorInfo]:
-    """`tensors` under the model's own names, of all shards together, as torch's readers do it."""
+    """`tensors` under the model's own names: of all shards together, as an index has them."""
+    if not tensors:
+        return tensors
     names, wrappers = without_wrappers(list(tensors), next(iter(tensors.values())).file)
     if not wrappers:
         return tensors
     metadata[WRAPPERS] = " ".join(wrappers)
-    pairs = zip(names, tensors.values(), strict=True)
-    return {name: replace(tensor, name=name) for name, tensor in pairs}
+    short = dict(zip(tensors, names, strict=True))
+    renamed = {}
+    for name, tensor in tensors.items():
+        owner = None if tensor.shared_with is None else short[tensor.shared_with]
+        renamed[short[name]] = replace(tensor, name=short[name], shared_with=owner)
+    return renamed
 
 
 def _results(calls: Sequence[Callable[[], T]], far: bool) -> list[T]:

@@ -9,8 +9,7 @@ The object is, in this order of precedence,
 
 Optimizer states and whatever else lies beside the model are never counted. What was chosen is
 noted in `Contents.metadata`: `prunescope.key` (`model.state_dict`), `prunescope.class` of a whole
-module, `prunescope.wrappers` that were taken off the names, and `prunescope.subclass` of weights
-that are objects of torchao's.
+module, and `prunescope.subclass` of weights that are objects of torchao's.
 """
 
 from __future__ import annotations
@@ -28,7 +27,6 @@ from prunescope.checkpoint.torch_storage import Locate
 from prunescope.checkpoint.torch_subclass import SUBCLASS, Made, subclass, whole
 from prunescope.checkpoint.torch_tensor import is_tensor, located, stored
 from prunescope.checkpoint.types import Contents, TensorInfo
-from prunescope.checkpoint.wrapper_names import WRAPPERS, without_wrappers
 from prunescope.errors import CheckpointError
 
 # The model itself before its moving average, which timm, BasicSR and others keep beside it.
@@ -78,10 +76,7 @@ def contents(root: Any, locate: Locate, file: File) -> Contents:
         values = {n: v for n, v in model.by_name().items() if is_tensor(v)}
     if len(values) > MAX_TENSORS:
         raise CheckpointError(file, f"over {MAX_TENSORS} tensors")
-    names, wrappers = without_wrappers(list(values), file)
-    if wrappers:
-        metadata[WRAPPERS] = " ".join(wrappers)
-    tensors = _tensors(zip(names, values.values(), strict=True), locate, file)
+    tensors = _tensors(values.items(), locate, file)
     weight = next((each for value in values.values() if (each := subclass(value))), None)
     if weight is not None:
         metadata[SUBCLASS] = str(weight.kind)

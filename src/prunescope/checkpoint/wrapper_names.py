@@ -16,7 +16,7 @@ from prunescope.checkpoint.storage import File
 from prunescope.checkpoint.types import READERS_NOTE
 from prunescope.errors import CheckpointError
 
-# The key of `Contents.metadata` that has the wrappers which were taken off.
+# The key of `Checkpoint.metadata` that has the wrappers which were taken off.
 WRAPPERS = f"{READERS_NOTE}wrappers"
 _ANYWHERE = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
 _AROUND = ("module.", "_forward_module.")
